@@ -1,0 +1,55 @@
+//! Every name that is written down, once: span attributes, metrics, and the fields of a log line with the
+//! OpenTelemetry names that they have on the wire.
+
+/// Log line fields whose OpenTelemetry name differs: (OpenTelemetry attribute, field of the flat line).
+/// `otel-collector.yaml` holds the same table; attributes `throughline.x` become `x` besides.
+pub const LINE_FIELDS: &[(&str, &str)] = &[
+    (HTTP_REQUEST_METHOD, "method"),
+    (URL_PATH, "path"),
+    (HTTP_RESPONSE_STATUS_CODE, "status"),
+    (LOG_RECORD_UID, "uid"),
+];
+
+/// The prefix of our own attributes; the flat line drops it.
+pub const OWN_PREFIX: &str = "throughline.";
+
+pub const HTTP_REQUEST_METHOD: &str = "http.request.method";
+pub const HTTP_REQUEST_METHOD_ORIGINAL: &str = "http.request.method_original";
+pub const HTTP_REQUEST_RESEND_COUNT: &str = "http.request.resend_count";
+pub const HTTP_RESPONSE_STATUS_CODE: &str = "http.response.status_code";
+pub const HTTP_ROUTE: &str = "http.route";
+pub const URL_PATH: &str = "url.path";
+pub const URL_QUERY: &str = "url.query";
+pub const URL_SCHEME: &str = "url.scheme";
+pub const URL_FULL: &str = "url.full";
+pub const SERVER_ADDRESS: &str = "server.address";
+pub const SERVER_PORT: &str = "server.port";
+pub const CLIENT_ADDRESS: &str = "client.address";
+pub const NETWORK_PEER_ADDRESS: &str = "network.peer.address";
+pub const NETWORK_PEER_PORT: &str = "network.peer.port";
+pub const NETWORK_PROTOCOL_VERSION: &str = "network.protocol.version";
+pub const USER_AGENT_ORIGINAL: &str = "user_agent.original";
+pub const ERROR_TYPE: &str = "error.type";
+pub const EXCEPTION_TYPE: &str = "exception.type";
+pub const EXCEPTION_MESSAGE: &str = "exception.message";
+pub const EXCEPTION_STACKTRACE: &str = "exception.stacktrace";
+pub const LOG_RECORD_UID: &str = "log.record.uid";
+pub const DB_SYSTEM_NAME: &str = "db.system.name";
+pub const DB_QUERY_TEXT: &str = "db.query.text";
+pub const DB_OPERATION_NAME: &str = "db.operation.name";
+pub const DB_COLLECTION_NAME: &str = "db.collection.name";
+pub const DB_NAMESPACE: &str = "db.namespace";
+pub const DB_RESPONSE_STATUS_CODE: &str = "db.response.status_code";
+
+pub const REPLICA: &str = "throughline.replica";
+pub const RETRY_REASON: &str = "throughline.retry_reason";
+pub const CACHE_RESULT: &str = "throughline.cache.result";
+
+/// Bounds, in seconds, of every duration histogram (the semantic conventions' advice for HTTP).
+pub const SECONDS: [f64; 14] =
+    [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+
+pub const METRIC_SERVER_DURATION: &str = "http.server.request.duration";
+pub const METRIC_CLIENT_DURATION: &str = "http.client.request.duration";
+pub const METRIC_SERVER_ACTIVE: &str = "http.server.active_requests";
+pub const METRIC_DB_DURATION: &str = "db.client.operation.duration";

@@ -1,0 +1,8 @@
+//! `ready`.
+/// What can be told to `ready`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Settings {}
+/// Runs it.
+pub(crate) fn run(_settings: Settings) -> std::process::ExitCode {
+    todo!()
+}
