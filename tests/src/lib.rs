@@ -1,1 +1,30 @@
-//! tests
+//! The whole system as processes, for tests told as stories:
+//!
+//! ```no_run
+//! # async fn story() {
+//! let system = tests::System::start().await;
+//! let answer = system.client().get("/api/bookings").await;
+//! let story = system.story(&answer.trace_id()).await;
+//! story.assert_carried_through(&["load_balancer", "cache", "http_server"]);
+//! # }
+//! ```
+//!
+//! Promises: nothing is mocked: the processes are the binary's own, the files are the collector's. Every wait has a
+//! bound and says what it last saw. When a test fails, its system's directory is kept and named.
+
+/// The binary under test: built once, from this checkout.
+mod binary;
+/// An HTTP client that remembers nothing between requests.
+mod client;
+/// What the files tell of one request, read without the code under test.
+mod story;
+/// `throughline up`, started, watched and ended.
+mod system;
+/// Waiting for a condition that reports its last state.
+mod wait;
+
+pub use binary::throughline;
+pub use client::{Answer, Client};
+pub use story::{Line, Span, Story};
+pub use system::{Process, System, SystemBuilder};
+pub use wait::{eventually, eventually_within};

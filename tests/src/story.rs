@@ -1,0 +1,216 @@
+//! What the Collector's files tell of one request, read without the code under test: plain JSON, one line after the
+//! other, as a user with `jq` would.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use serde_json::Value;
+
+/// One span of `traces.jsonl`.
+#[derive(Clone, Debug)]
+pub struct Span {
+    /// `service.name` of its resource.
+    pub service: String,
+    /// Its name.
+    pub name: String,
+    /// `SERVER`, `CLIENT`, `INTERNAL`, `PRODUCER`, `CONSUMER`.
+    pub kind: &'static str,
+    /// 16 hex digits.
+    pub id: String,
+    /// 16 hex digits; empty for a root.
+    pub parent: String,
+    /// Attributes, values as text.
+    pub attributes: BTreeMap<String, String>,
+    /// Trace ids and span ids of its links.
+    pub links: Vec<(String, String)>,
+}
+
+/// One line of `logs.jsonl`.
+#[derive(Clone, Debug)]
+pub struct Line(pub Value);
+
+/// All that the files hold of one trace.
+#[derive(Clone, Debug, Default)]
+pub struct Story {
+    /// In the files' order.
+    pub spans: Vec<Span>,
+    /// In the files' order.
+    pub lines: Vec<Line>,
+}
+
+impl Story {
+    /// Reads one trace out of a collector's directory.
+    pub fn read(directory: &Path, trace_id: &str) -> Story {
+        let mut story = Story::default();
+        for text in lines_with(directory, "traces", trace_id) {
+            let export: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+            for resource in list(&export["resourceSpans"]) {
+                let service = attributes(&resource["resource"]).remove("service.name").unwrap_or_default();
+                let spans = list(&resource["scopeSpans"]).iter().flat_map(|scope| list(&scope["spans"]));
+                story.spans.extend(
+                    spans.filter(|span| span["traceId"] == trace_id).map(|span| Span::read(&service, span)),
+                );
+            }
+        }
+        for text in lines_with(directory, "logs", trace_id) {
+            let line: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+            if line["trace_id"] == trace_id {
+                story.lines.push(Line(line));
+            }
+        }
+        story
+    }
+
+    /// The one SERVER span of a service.
+    ///
+    /// # Panics
+    /// When there is none or more than one.
+    pub fn server(&self, service: &str) -> &Span {
+        let found: Vec<_> =
+            self.spans.iter().filter(|s| s.kind == "SERVER" && s.service == service).collect();
+        assert_eq!(found.len(), 1, "SERVER spans of {service}: {:#?}", self.spans);
+        found[0]
+    }
+
+    /// The CLIENT spans of a service, attempts or statements, in the files' order.
+    pub fn clients(&self, service: &str) -> Vec<&Span> {
+        self.spans.iter().filter(|s| s.kind == "CLIENT" && s.service == service).collect()
+    }
+
+    /// The one line `request` of a service.
+    ///
+    /// # Panics
+    /// When there is none or more than one.
+    pub fn request_line(&self, service: &str) -> &Value {
+        let found: Vec<_> = self
+            .lines
+            .iter()
+            .map(|line| &line.0)
+            .filter(|line| line["message"] == "request" && line["service"] == service)
+            .collect();
+        assert_eq!(found.len(), 1, "lines `request` of {service}: {:#?}", self.lines);
+        found[0]
+    }
+
+    /// Whether every service in `path` (outermost first) has its SERVER span and its line, so that reading can end.
+    pub fn reaches(&self, path: &[&str]) -> Result<(), String> {
+        for service in path {
+            let span = self.spans.iter().any(|s| s.kind == "SERVER" && s.service == *service);
+            let line = self.lines.iter().any(|l| l.0["message"] == "request" && l.0["service"] == *service);
+            if !span || !line {
+                return Err(format!("{service}: SERVER span {span}, line `request` {line}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Asserts that the trace went through `path`, outermost first, and nowhere else: the outermost SERVER span is the
+    /// root, each next one a child of a CLIENT span of the one before, no span's parent is missing, and the request's
+    /// line of every service carries the id of its own SERVER span.
+    ///
+    /// # Panics
+    /// When it did not.
+    pub fn assert_carried_through(&self, path: &[&str]) {
+        self.assert_nested(path);
+        let root = self.server(path[0]);
+        assert_eq!(root.parent, "", "the edge's span is the root of a trace that it started: {root:#?}");
+        for span in self.spans.iter().filter(|span| !span.parent.is_empty()) {
+            assert!(
+                self.spans.iter().any(|s| s.id == span.parent),
+                "an orphan: {span:#?} in {:#?}",
+                self.spans
+            );
+        }
+    }
+
+    /// [`Story::assert_carried_through`], where the root may be the caller's.
+    ///
+    /// # Panics
+    /// When it was not.
+    pub fn assert_nested(&self, path: &[&str]) {
+        let mut servers: Vec<_> =
+            self.spans.iter().filter(|s| s.kind == "SERVER").map(|s| s.service.as_str()).collect();
+        servers.sort_unstable();
+        let mut expected = path.to_vec();
+        expected.sort_unstable();
+        assert_eq!(servers, expected, "SERVER spans: {:#?}", self.spans);
+        for pair in path.windows(2) {
+            let inner = self.server(pair[1]);
+            assert!(
+                self.clients(pair[0]).iter().any(|client| client.id == inner.parent),
+                "the SERVER span of {} is no child of a CLIENT span of {}: {:#?}",
+                pair[1],
+                pair[0],
+                self.spans
+            );
+        }
+        for service in path {
+            assert_eq!(self.request_line(service)["span_id"], self.server(service).id, "{service}");
+        }
+    }
+}
+
+impl Span {
+    fn read(service: &str, span: &Value) -> Span {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        Span {
+            service: service.to_owned(),
+            name: text(&span["name"]),
+            kind: match span["kind"].as_i64() {
+                Some(1) => "INTERNAL",
+                Some(2) => "SERVER",
+                Some(3) => "CLIENT",
+                Some(4) => "PRODUCER",
+                Some(5) => "CONSUMER",
+                other => panic!("kind {other:?}: {span}"),
+            },
+            id: text(&span["spanId"]),
+            parent: text(&span["parentSpanId"]),
+            attributes: attributes(span),
+            links: list(&span["links"])
+                .iter()
+                .map(|link| (text(&link["traceId"]), text(&link["spanId"])))
+                .collect(),
+        }
+    }
+
+    /// An attribute as text; empty where it is absent.
+    pub fn attribute(&self, name: &str) -> &str {
+        self.attributes.get(name).map_or("", String::as_str)
+    }
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn attributes(of: &Value) -> BTreeMap<String, String> {
+    let text = |value: &Value| match value.as_object().and_then(|one| one.values().next()) {
+        Some(Value::String(text)) => text.clone(),
+        other => other.map(Value::to_string).unwrap_or_default(),
+    };
+    list(&of["attributes"])
+        .iter()
+        .map(|one| (one["key"].as_str().unwrap_or_default().to_owned(), text(&one["value"])))
+        .collect()
+}
+
+/// The whole lines of `{signal}*.jsonl` that hold `text`. A line without its end is still being written.
+fn lines_with(directory: &Path, signal: &str, text: &str) -> Vec<String> {
+    let mut files: Vec<_> = fs::read_dir(directory)
+        .unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(signal)))
+        .collect();
+    files.sort();
+    files
+        .iter()
+        .filter_map(|path| fs::read_to_string(path).ok())
+        .flat_map(|whole| {
+            whole
+                .split_inclusive('\n')
+                .filter(|line| line.ends_with('\n') && line.contains(text))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}

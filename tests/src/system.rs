@@ -1,0 +1,260 @@
+//! `throughline up`, started, watched and ended.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::{Client, Story, eventually, eventually_within, throughline};
+
+/// How a system is started.
+#[derive(Clone, Debug)]
+pub struct SystemBuilder {
+    arguments: Vec<String>,
+}
+
+/// A running system with a directory of its own; ended, and its directory removed, when dropped.
+#[derive(Debug)]
+pub struct System {
+    up: Child,
+    directory: PathBuf,
+    events: Arc<Mutex<Vec<Value>>>,
+    ready: Value,
+}
+
+/// One service of a system.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// `http_server`.
+    pub service: String,
+    /// `http_server-2`.
+    pub name: String,
+    /// As the system knows it.
+    pub pid: i32,
+    /// Where it serves.
+    pub address: SocketAddr,
+    /// Where it tells how it is.
+    pub admin: SocketAddr,
+}
+
+impl SystemBuilder {
+    /// `--servers`.
+    pub fn servers(self, count: usize) -> Self {
+        self.argument("--servers", count)
+    }
+
+    /// `--caches`.
+    pub fn caches(self, count: usize) -> Self {
+        self.argument("--caches", count)
+    }
+
+    /// `--database-url`.
+    pub fn database(self, url: &str) -> Self {
+        self.argument("--database-url", url)
+    }
+
+    fn argument(mut self, name: &str, value: impl ToString) -> Self {
+        self.arguments.extend([name.to_owned(), value.to_string()]);
+        self
+    }
+
+    /// Starts it and waits until it serves.
+    ///
+    /// # Panics
+    /// When it does not within a minute, with what it said.
+    pub async fn start(self) -> System {
+        static COUNTER: AtomicU32 = AtomicU32::new(0);
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let directory =
+            std::env::temp_dir().join(format!("throughline-test-{}-{number}", std::process::id()));
+        fs::create_dir_all(&directory).expect("the system's directory can be made");
+        let said = File::create(directory.join("up.stderr")).expect("a file in the new directory");
+        let mut up = Command::new(throughline())
+            .args(["up", "--json", "--port", "0", "--data-dir"])
+            .arg(directory.join("data"))
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(said)
+            .spawn()
+            .expect("the binary can be started");
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let stdout = up.stdout.take().expect("its standard output is piped");
+        let seen = Arc::clone(&events);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let event = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(event);
+            }
+        });
+        let mut system = System { up, directory, events, ready: Value::Null };
+        system.ready = eventually_within(Duration::from_secs(60), "`up` is ready", async || {
+            let found = system.events("ready").into_iter().next();
+            found.ok_or_else(|| {
+                let said = fs::read_to_string(system.directory.join("up.stderr")).unwrap_or_default();
+                format!("{:?}; it said: {said}", system.all_events())
+            })
+        })
+        .await;
+        system
+    }
+}
+
+impl System {
+    /// A system with two http_servers and one cache, on SQLite.
+    pub async fn start() -> System {
+        System::builder().start().await
+    }
+
+    /// A system started otherwise.
+    pub fn builder() -> SystemBuilder {
+        SystemBuilder { arguments: Vec::new() }
+    }
+
+    /// A client of the public address.
+    pub fn client(&self) -> Client {
+        Client::new(self.address())
+    }
+
+    /// The public address.
+    pub fn address(&self) -> SocketAddr {
+        parse(&self.ready["address"])
+    }
+
+    /// The directory of the Collector's files.
+    pub fn files(&self) -> PathBuf {
+        self.data().join("telemetry")
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> PathBuf {
+        self.directory.join("data")
+    }
+
+    /// The process id of `up` itself.
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.up.id()).expect("a process id fits")
+    }
+
+    /// The processes of a service as they run now, by number; those started again under their new process id.
+    pub fn processes(&self, service: &str) -> Vec<Process> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let listed = self.ready["services"].as_array().expect("`ready` lists the services");
+        let restarted = self.events("restarted");
+        listed
+            .iter()
+            .filter(|one| one["service"] == service)
+            .map(|one| {
+                let latest = restarted.iter().rev().find(|event| event["name"] == one["name"]).unwrap_or(one);
+                Process {
+                    service: text(&one["service"]),
+                    name: text(&one["name"]),
+                    pid: i32::try_from(latest["pid"].as_i64().unwrap_or_default()).unwrap_or_default(),
+                    address: parse(&one["address"]),
+                    admin: parse(&one["admin"]),
+                }
+            })
+            .collect()
+    }
+
+    /// Sends a signal to one of the system's processes.
+    ///
+    /// # Panics
+    /// When there is no such process.
+    pub fn signal(&self, process: &Process, signal: Signal) {
+        let pid = Pid::from_raw(process.pid).expect("a process id is positive");
+        kill_process(pid, signal).unwrap_or_else(|error| panic!("{process:?}: {error}"));
+    }
+
+    /// Waits until `up` has started the process again under a new id.
+    pub async fn restarted(&self, process: &Process) -> Process {
+        eventually(&format!("{} is started again", process.name), async || {
+            let now = self.processes(&process.service).into_iter().find(|one| one.name == process.name);
+            now.filter(|one| one.pid != process.pid).ok_or_else(|| format!("{:?}", self.all_events()))
+        })
+        .await
+    }
+
+    /// What the files tell of one request, once every service in `path` has told its part and no span in between is
+    /// missing.
+    ///
+    /// # Panics
+    /// When that does not come to pass, with what is missing.
+    pub async fn story(&self, trace_id: &str, path: &[&str]) -> Story {
+        let files = self.files();
+        eventually(&format!("the story of {trace_id}"), async || {
+            let story = Story::read(&files, trace_id);
+            story.reaches(path)?;
+            let outermost = &story.spans.iter().find(|s| s.kind == "SERVER" && s.service == path[0]);
+            let orphan = story.spans.iter().find(|span| {
+                outermost.is_none_or(|edge| edge.id != span.id)
+                    && !story.spans.iter().any(|other| other.id == span.parent)
+            });
+            match orphan {
+                Some(span) => Err(format!("the parent of {} {} is missing", span.service, span.name)),
+                None => Ok(story),
+            }
+        })
+        .await
+    }
+
+    /// The events of one kind that `up --json` has told.
+    pub fn events(&self, kind: &str) -> Vec<Value> {
+        self.all_events().into_iter().filter(|event| event["event"] == kind).collect()
+    }
+
+    fn all_events(&self) -> Vec<Value> {
+        self.events.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
+    /// Asks `up` to stop and waits for its exit.
+    ///
+    /// # Panics
+    /// When it has not ended within half a minute.
+    pub async fn stop(&mut self) -> ExitStatus {
+        let pid = Pid::from_raw(self.pid()).expect("a process id is positive");
+        // It may have ended by itself: then the wait below tells how.
+        let _ = kill_process(pid, Signal::TERM);
+        eventually_within(Duration::from_secs(30), "`up` ends", async || {
+            self.up.try_wait().expect("a child can be waited for").ok_or("still running")
+        })
+        .await
+    }
+
+    /// Where its files are, for a message.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+}
+
+impl Drop for System {
+    #[expect(clippy::print_stderr, reason = "whoever reads the failed test must know where its files are")]
+    fn drop(&mut self) {
+        if let Some(pid) = Pid::from_raw(self.up.id().cast_signed()) {
+            // Gone already: nothing to end.
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let _ = self.up.wait();
+        if std::thread::panicking() {
+            eprintln!("the system's files are kept in {}", self.directory.display());
+        } else {
+            let _ = fs::remove_dir_all(&self.directory);
+        }
+    }
+}
+
+fn parse(value: &Value) -> SocketAddr {
+    let text = value.as_str().unwrap_or_default();
+    text.parse().unwrap_or_else(|error| panic!("`{text}`: {error}"))
+}

@@ -1,0 +1,177 @@
+//! The invariants of ARCHITECTURE.md that a program can check: which crate may depend on which, who names the
+//! OpenTelemetry SDK, what a file may look like.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// The arrows of ARCHITECTURE.md: a crate and the crates of ours that it may depend on.
+const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
+    ("throughline", &["load_balancer", "cache", "http_server", "collector", "journey", "store", "service"]),
+    ("load_balancer", &["service", "upstream", "telemetry"]),
+    ("cache", &["service", "upstream", "telemetry"]),
+    ("http_server", &["service", "store", "telemetry"]),
+    ("collector", &["service", "journey", "telemetry"]),
+    ("upstream", &["telemetry"]),
+    ("store", &["telemetry"]),
+    ("service", &["telemetry"]),
+    ("telemetry", &[]),
+    ("journey", &[]),
+    ("tests", &["telemetry", "journey"]),
+];
+
+/// Modules that decide: values in, values out. `now` and randomness are arguments, and there is no I/O.
+const PURE: &[&str] = &[];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// Every tracked or trackable file of ours with one of these endings.
+fn files(endings: &[&str]) -> Vec<PathBuf> {
+    let listed = Command::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+        .current_dir(root())
+        .output()
+        .expect("git lists the checkout's files");
+    assert!(listed.status.success(), "git ls-files: {}", String::from_utf8_lossy(&listed.stderr));
+    let files: Vec<_> = String::from_utf8(listed.stdout)
+        .unwrap()
+        .lines()
+        .map(|name| root().join(name))
+        .filter(|path| path.is_file())
+        .filter(|path| endings.iter().any(|ending| path.to_string_lossy().ends_with(ending)))
+        .collect();
+    assert!(!files.is_empty(), "no files end with {endings:?}");
+    files
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn name(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap().display().to_string()
+}
+
+fn assert_none(rule: &str, offenders: &[String]) {
+    assert!(offenders.is_empty(), "{rule}:\n  {}", offenders.join("\n  "));
+}
+
+/// The workspace's packages and what each depends on, tests' dependencies apart.
+fn dependencies() -> BTreeMap<String, Vec<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
+        .current_dir(root())
+        .output()
+        .expect("cargo can be started");
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    packages
+        .iter()
+        .map(|package| {
+            let all = package["dependencies"].as_array().unwrap();
+            let built = all.iter().filter(|one| one["kind"] != "dev");
+            (text(&package["name"]), built.map(|one| text(&one["name"])).collect())
+        })
+        .collect()
+}
+
+#[test]
+fn crates_depend_only_in_the_drawn_direction() {
+    let dependencies = dependencies();
+    let mut drawn: Vec<_> = MAY_DEPEND_ON.iter().map(|(from, _)| *from).collect();
+    drawn.sort_unstable();
+    let packages: Vec<_> = dependencies.keys().map(String::as_str).collect();
+    assert_eq!(packages, drawn, "every package has its line in the drawing");
+    for (from, allowed) in MAY_DEPEND_ON {
+        let wrong: Vec<_> = dependencies[*from]
+            .iter()
+            .filter(|to| drawn.contains(&to.as_str()) && !allowed.contains(&to.as_str()))
+            .map(|to| format!("{from} ─► {to}"))
+            .collect();
+        assert_none("an arrow that is not in ARCHITECTURE.md", &wrong);
+    }
+}
+
+#[test]
+fn only_telemetry_names_the_opentelemetry_sdk() {
+    let wrong: Vec<_> = dependencies()
+        .into_iter()
+        .filter(|(package, _)| package != "telemetry")
+        .filter(|(_, on)| on.iter().any(|to| to == "opentelemetry_sdk" || to == "opentelemetry-otlp"))
+        .map(|(package, _)| package)
+        .collect();
+    assert_none("depends on the SDK or its exporter", &wrong);
+}
+
+#[test]
+fn files_are_short_and_say_what_they_are() {
+    let mut offenders = Vec::new();
+    for path in files(&[".rs"]) {
+        let text = read(&path);
+        let lines = text.lines().count();
+        if lines > 500 {
+            offenders.push(format!("{}: {lines} lines", name(&path)));
+        }
+        if !text.starts_with("//!") {
+            offenders.push(format!("{}: does not open with `//!`", name(&path)));
+        }
+    }
+    assert_none("a file of at most 500 lines opens with a sentence that says what it is", &offenders);
+    for (document, bound) in [("README.md", 120), ("ARCHITECTURE.md", 150)] {
+        let lines = read(&root().join(document)).lines().count();
+        assert!(lines <= bound, "{document} has {lines} lines, at most {bound} wanted");
+    }
+}
+
+#[test]
+fn nothing_is_called_common_or_util() {
+    let vague = ["util", "utils", "common", "misc", "helpers", "types"];
+    let offenders: Vec<_> = files(&[".rs", ".toml"])
+        .iter()
+        .map(|path| name(path))
+        .filter(|name| name.split(['/', '.']).any(|part| vague.contains(&part)))
+        .collect();
+    assert_none("a name that says nothing", &offenders);
+}
+
+#[test]
+fn nothing_is_left_undone_and_no_test_sleeps_or_is_ignored() {
+    // Put together here so that this file does not find itself.
+    let undone = [
+        ["TO", "DO"].concat(),
+        ["FIX", "ME"].concat(),
+        ["todo", "!("].concat(),
+        ["unimplemented", "!("].concat(),
+    ];
+    let in_tests =
+        [["#[ign", "ore"].concat(), ["thread::sl", "eep("].concat(), ["time::sl", "eep("].concat()];
+    let mut offenders = Vec::new();
+    for path in files(&[".rs", ".md", ".yaml", ".yml"]) {
+        let text = read(&path);
+        let file = name(&path);
+        let tests = file.starts_with("tests/") || file.contains("/tests/") || file.ends_with("tests.rs");
+        let wanted = undone.iter().chain(in_tests.iter().filter(|_| tests));
+        offenders
+            .extend(wanted.filter(|word| text.contains(word.as_str())).map(|word| format!("{file}: {word}")));
+    }
+    assert_none("undone, asleep or ignored", &offenders);
+}
+
+#[test]
+fn decisions_are_pure() {
+    let impure = ["SystemTime::now", "Instant::now", "fastrand::", "std::fs", "std::net::Tcp", "tokio::"];
+    let mut offenders = Vec::new();
+    for file in PURE {
+        let text = read(&root().join(file));
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        offenders
+            .extend(impure.iter().filter(|word| code.contains(*word)).map(|word| format!("{file}: {word}")));
+    }
+    assert_none("a decision takes `now` and randomness as arguments and does no I/O", &offenders);
+}
