@@ -15,6 +15,8 @@ pub mod testing;
 
 /// The layer around every request that a service sends.
 mod client;
+/// One log line, written once for standard output and OTLP.
+mod line;
 /// Error bodies that name their trace (RFC 9457).
 mod problem;
 /// W3C trace context over HTTP headers.

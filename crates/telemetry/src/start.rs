@@ -1,5 +1,24 @@
 //! Starting and stopping.
-use std::time::Duration;
+use std::{
+    sync::{LazyLock, OnceLock},
+    time::Duration,
+};
+
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+
+/// The running pipeline's tracer.
+static TRACER: OnceLock<SdkTracer> = OnceLock::new();
+
+/// Gives ids and goes nowhere: for whoever makes spans before [`start`].
+static UNSTARTED: LazyLock<SdkTracer> =
+    LazyLock::new(|| SdkTracerProvider::builder().build().tracer("throughline"));
+
+/// The tracer of every native span of this crate, and of what `tracing` spans become.
+#[allow(dead_code, reason = "the layers that make spans are built beside this module")]
+pub(crate) fn tracer() -> &'static SdkTracer {
+    TRACER.get().unwrap_or_else(|| &UNSTARTED)
+}
 /// What a process tells about itself and where to.
 #[derive(Clone, Debug)]
 pub struct Settings {
