@@ -15,6 +15,8 @@ pub mod testing;
 
 /// The layer around every request that a service sends.
 mod client;
+/// An error with its chain of causes, as it is written down.
+mod exception;
 /// One log line, written once for standard output and OTLP.
 mod line;
 /// Error bodies that name their trace (RFC 9457).

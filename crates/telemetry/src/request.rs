@@ -1,89 +1,232 @@
 //! The request being served. The server layer makes one [`Scope`] a request and keeps it in the current
-//! OpenTelemetry [`Context`](opentelemetry::Context); whoever runs inside that context may add to the request's span, its line `request` and its
+//! OpenTelemetry [`Context`]; whoever runs inside that context may add to the request's span, its line `request` and its
 //! `Server-Timing`, without holding anything.
 //!
-//! Promises: every call is cheap, never fails, and after the request has ended does nothing.
+//! Promises: every call is cheap, never fails, and after the request has ended does nothing. Refuses: deciding what
+//! is written in the end; that is [`crate::server`]'s.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
-use opentelemetry::{KeyValue, trace::SpanContext};
+use opentelemetry::{
+    Context, KeyValue,
+    trace::{Span as _, SpanContext},
+};
+use opentelemetry_sdk::trace::Span as SdkSpan;
+
+use crate::exception::Exception;
 
 /// A handle on the request being served; clones mean the same request.
-#[derive(Clone, Debug)]
-pub struct Scope(Arc<()>);
+#[derive(Clone)]
+pub struct Scope(Arc<Inner>);
+
+struct Inner {
+    method: &'static str,
+    path: Box<str>,
+    span_context: SpanContext,
+    random: bool,
+    started: Instant,
+    /// `None` once the request has ended.
+    told: Mutex<Option<Told>>,
+}
+
+/// What layers and handlers have told so far, and the SERVER span itself.
+pub(crate) struct Told {
+    pub(crate) span: SdkSpan,
+    pub(crate) route: Option<Arc<str>>,
+    pub(crate) cache_hit: Option<bool>,
+    pub(crate) is_proxy: bool,
+    pub(crate) queue: Duration,
+    pub(crate) upstream: Duration,
+    pub(crate) attempts: i64,
+    pub(crate) replica: Option<Box<str>>,
+    pub(crate) pool_wait: Option<Duration>,
+    pub(crate) db: Option<Duration>,
+    pub(crate) timing_description: Option<&'static str>,
+    pub(crate) refused: bool,
+    pub(crate) error_type: Option<&'static str>,
+    pub(crate) exception: Option<Exception>,
+}
 
 impl Scope {
     /// The request that the current context belongs to.
     pub fn current() -> Option<Scope> {
-        todo!()
+        Context::map_current(|context| context.get::<Scope>().cloned())
     }
-    /// Its path, without the query.
+
+    /// Its method; `_OTHER` for one that HTTP does not know.
+    pub fn method(&self) -> &str {
+        self.0.method
+    }
+
+    /// Its path, without the query, as it is written down: bounded, and nothing in it but printable ASCII.
     pub fn path(&self) -> &str {
-        todo!()
+        &self.0.path
     }
+
     /// The route template: `http.route`, and the span's name with it.
-    pub fn route(&self, _template: &str) {
-        todo!()
+    pub fn route(&self, template: &str) {
+        self.tell(|told| told.route = Some(template.into()));
     }
+
     /// Field `cache_hit`.
-    pub fn cache_hit(&self, _hit: bool) {
-        todo!()
+    pub fn cache_hit(&self, hit: bool) {
+        self.tell(|told| told.cache_hit = Some(hit));
     }
+
     /// Adds to `queue_ms`: time spent waiting for a place at a replica.
-    pub fn add_queue(&self, _wait: Duration) {
-        todo!()
+    pub fn add_queue(&self, wait: Duration) {
+        self.tell(|told| told.queue += wait);
     }
+
     /// Adds to `upstream_ms`: time between an attempt's start and the last byte of its answer.
-    pub fn add_upstream(&self, _time: Duration) {
-        todo!()
+    pub fn add_upstream(&self, time: Duration) {
+        self.tell(|told| told.upstream += time);
     }
+
     /// Counts one attempt (field `attempts`), at this replica (field `replica`: the last one tried).
     /// A proxy that makes no attempt (a cache hit) still calls `proxy` so that its fields are there.
-    pub fn attempt(&self, _replica: &str) {
-        todo!()
+    pub fn attempt(&self, replica: &str) {
+        self.tell(|told| {
+            told.is_proxy = true;
+            told.attempts += 1;
+            told.replica = Some(replica.into());
+        });
     }
+
     /// Says that this hop is a proxy: `routing_ms`, `queue_ms`, `upstream_ms` and `attempts` are on its line even when zero.
     pub fn proxy(&self) {
-        todo!()
+        self.tell(|told| told.is_proxy = true);
     }
+
     /// Adds to `pool_wait_ms`.
-    pub fn add_pool_wait(&self, _wait: Duration) {
-        todo!()
+    pub fn add_pool_wait(&self, wait: Duration) {
+        self.tell(|told| *told.pool_wait.get_or_insert_default() += wait);
     }
+
     /// Adds to `db_ms` and to the `db` entry of `Server-Timing`.
-    pub fn add_db(&self, _time: Duration) {
-        todo!()
+    pub fn add_db(&self, time: Duration) {
+        self.tell(|told| *told.db.get_or_insert_default() += time);
     }
-    /// The `desc` of this hop's entry in `Server-Timing` (a cache: `hit`).
-    pub fn timing_description(&self, _text: &'static str) {
-        todo!()
+
+    /// The `desc` of this hop's entry in `Server-Timing` (a cache: `hit`); a token of RFC 9110 §5.6.2.
+    pub fn timing_description(&self, text: &'static str) {
+        self.tell(|told| told.timing_description = Some(text));
     }
+
     /// The request was refused because a queue or a limit was full: its line is `WARN`.
     pub fn refused(&self) {
-        todo!()
+        self.tell(|told| told.refused = true);
     }
+
     /// Why the request failed: `error.type` on span, metrics and line, `exception.*` with the whole chain of causes on the line.
-    pub fn error(&self, _kind: &'static str, _error: &(dyn std::error::Error + 'static)) {
-        todo!()
+    pub fn error(&self, kind: &'static str, error: &(dyn Error + 'static)) {
+        self.tell(|told| {
+            told.error_type = Some(kind);
+            told.exception = Some(Exception::of(error));
+        });
     }
+
     /// `error.type` alone, where there is no error value.
-    pub fn error_type(&self, _kind: &'static str) {
-        todo!()
+    pub fn error_type(&self, kind: &'static str) {
+        self.tell(|told| told.error_type = Some(kind));
     }
+
     /// An attribute on the SERVER span.
-    pub fn attribute(&self, _attribute: KeyValue) {
-        todo!()
+    pub fn attribute(&self, attribute: KeyValue) {
+        self.tell(|told| told.span.set_attribute(attribute));
     }
+
     /// A link from the SERVER span (a cache hit → the span that filled the entry).
-    pub fn link(&self, _to: SpanContext, _attributes: Vec<KeyValue>) {
-        todo!()
+    pub fn link(&self, to: SpanContext, attributes: Vec<KeyValue>) {
+        self.tell(|told| told.span.add_link(to, attributes));
     }
+
     /// The SERVER span's own context, to be remembered and linked to later.
     pub fn span_context(&self) -> SpanContext {
-        todo!()
+        self.0.span_context.clone()
     }
+
     /// 32 lower-case hex digits.
     pub fn trace_id(&self) -> String {
-        todo!()
+        self.0.span_context.trace_id().to_string()
+    }
+
+    /// A request that starts now, with its SERVER span. `random`: its trace id is random (W3C trace-flags).
+    pub(crate) fn new(method: &'static str, path: Box<str>, span: SdkSpan, random: bool) -> Scope {
+        Scope(Arc::new(Inner {
+            method,
+            path,
+            span_context: span.span_context().clone(),
+            random,
+            started: Instant::now(),
+            told: Mutex::new(Some(Told::new(span))),
+        }))
+    }
+
+    /// Whether the trace id of this request is known to be random.
+    pub(crate) fn is_random(&self) -> bool {
+        self.0.random
+    }
+
+    /// Time since the request arrived.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.started.elapsed()
+    }
+
+    /// Reads what has been told so far; `None` once the request has ended.
+    pub(crate) fn look<T>(&self, read: impl FnOnce(&Told) -> T) -> Option<T> {
+        self.told().as_ref().map(read)
+    }
+
+    /// Takes everything told, once: whoever gets it must end the span. `None` for every later caller.
+    pub(crate) fn end(&self) -> Option<Told> {
+        self.told().take()
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut Told)) {
+        if let Some(told) = self.told().as_mut() {
+            change(told);
+        }
+    }
+
+    fn told(&self) -> MutexGuard<'_, Option<Told>> {
+        // Nothing panics while it holds the lock for long enough to leave a half-made value behind.
+        self.0.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope")
+            .field("method", &self.0.method)
+            .field("path", &self.0.path)
+            .field("trace_id", &self.0.span_context.trace_id())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Told {
+    fn new(span: SdkSpan) -> Told {
+        Told {
+            span,
+            route: None,
+            cache_hit: None,
+            is_proxy: false,
+            queue: Duration::ZERO,
+            upstream: Duration::ZERO,
+            attempts: 0,
+            replica: None,
+            pool_wait: None,
+            db: None,
+            timing_description: None,
+            refused: false,
+            error_type: None,
+            exception: None,
+        }
     }
 }
