@@ -17,6 +17,8 @@ pub fn throughline() -> &'static Path {
             Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("package `tests` lies in the workspace");
         let output = Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--package", "throughline", "--message-format", "json"])
+            // A bench is built with optimisations, and measures a binary that is too.
+            .args((!cfg!(debug_assertions)).then_some("--release"))
             .current_dir(root)
             .output()
             .expect("cargo can be started");

@@ -16,6 +16,8 @@
 mod binary;
 /// An HTTP client that remembers nothing between requests.
 mod client;
+/// One service as a process of its own.
+mod service;
 /// What the files tell of one request, read without the code under test.
 mod story;
 /// `throughline up`, started, watched and ended.
@@ -25,6 +27,7 @@ mod wait;
 
 pub use binary::throughline;
 pub use client::{Answer, Client};
+pub use service::Service;
 pub use story::{Line, Span, Story};
 pub use system::{Process, System, SystemBuilder};
 pub use wait::{eventually, eventually_within};

@@ -40,24 +40,62 @@ pub struct Story {
 impl Story {
     /// Reads one trace out of a collector's directory.
     pub fn read(directory: &Path, trace_id: &str) -> Story {
-        let mut story = Story::default();
-        for text in lines_with(directory, "traces", trace_id) {
-            let export: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+        Story::read_where(directory, |line| line.contains(trace_id), |id| id == trace_id)
+            .remove(trace_id)
+            .unwrap_or_default()
+    }
+
+    /// Reads every trace out of a collector's directory, by trace id.
+    pub fn read_all(directory: &Path) -> BTreeMap<String, Story> {
+        Story::read_where(directory, |_| true, |_| true)
+    }
+
+    fn read_where(
+        directory: &Path,
+        line: impl Fn(&str) -> bool,
+        trace: impl Fn(&str) -> bool,
+    ) -> BTreeMap<String, Story> {
+        let mut stories: BTreeMap<String, Story> = BTreeMap::new();
+        let parse = |text: &String| -> Value {
+            serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+        };
+        for export in whole_lines(directory, "traces", &line).iter().map(parse) {
             for resource in list(&export["resourceSpans"]) {
                 let service = attributes(&resource["resource"]).remove("service.name").unwrap_or_default();
-                let spans = list(&resource["scopeSpans"]).iter().flat_map(|scope| list(&scope["spans"]));
-                story.spans.extend(
-                    spans.filter(|span| span["traceId"] == trace_id).map(|span| Span::read(&service, span)),
-                );
+                for span in list(&resource["scopeSpans"]).iter().flat_map(|scope| list(&scope["spans"])) {
+                    let id = span["traceId"].as_str().unwrap_or_default();
+                    if trace(id) {
+                        stories.entry(id.to_owned()).or_default().spans.push(Span::read(&service, span));
+                    }
+                }
             }
         }
-        for text in lines_with(directory, "logs", trace_id) {
-            let line: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
-            if line["trace_id"] == trace_id {
-                story.lines.push(Line(line));
+        for line in whole_lines(directory, "logs", &line).iter().map(parse) {
+            let id = line["trace_id"].as_str().unwrap_or_default().to_owned();
+            if trace(&id) {
+                stories.entry(id).or_default().lines.push(Line(line));
             }
         }
-        story
+        stories
+    }
+
+    /// Whether the story is whole: every service in `path` has its SERVER span and its line `request`, and no span
+    /// between them is missing. The outermost SERVER span's parent may be the caller's.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn is_whole(&self, path: &[&str]) -> Result<(), String> {
+        for service in path {
+            let span = self.spans.iter().any(|s| s.kind == "SERVER" && s.service == *service);
+            let line = self.lines.iter().any(|l| l.0["message"] == "request" && l.0["service"] == *service);
+            if !span || !line {
+                return Err(format!("{service}: SERVER span {span}, line `request` {line}"));
+            }
+        }
+        let edge = |span: &Span| span.kind == "SERVER" && span.service == path[0];
+        let missing = self.spans.iter().find(|s| !edge(s) && !self.spans.iter().any(|o| o.id == s.parent));
+        missing
+            .map_or(Ok(()), |span| Err(format!("the parent of {} `{}` is missing", span.service, span.name)))
     }
 
     /// The one SERVER span of a service.
@@ -89,18 +127,6 @@ impl Story {
             .collect();
         assert_eq!(found.len(), 1, "lines `request` of {service}: {:#?}", self.lines);
         found[0]
-    }
-
-    /// Whether every service in `path` (outermost first) has its SERVER span and its line, so that reading can end.
-    pub fn reaches(&self, path: &[&str]) -> Result<(), String> {
-        for service in path {
-            let span = self.spans.iter().any(|s| s.kind == "SERVER" && s.service == *service);
-            let line = self.lines.iter().any(|l| l.0["message"] == "request" && l.0["service"] == *service);
-            if !span || !line {
-                return Err(format!("{service}: SERVER span {span}, line `request` {line}"));
-            }
-        }
-        Ok(())
     }
 
     /// Asserts that the trace went through `path`, outermost first, and nowhere else: the outermost SERVER span is the
@@ -194,23 +220,18 @@ fn attributes(of: &Value) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The whole lines of `{signal}*.jsonl` that hold `text`. A line without its end is still being written.
-fn lines_with(directory: &Path, signal: &str, text: &str) -> Vec<String> {
+/// The whole lines of `{signal}*.jsonl` that are wanted. A line without its end is still being written.
+fn whole_lines(directory: &Path, signal: &str, wanted: impl Fn(&str) -> bool) -> Vec<String> {
     let mut files: Vec<_> = fs::read_dir(directory)
         .unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
         .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(signal)))
         .collect();
     files.sort();
-    files
-        .iter()
-        .filter_map(|path| fs::read_to_string(path).ok())
-        .flat_map(|whole| {
-            whole
-                .split_inclusive('\n')
-                .filter(|line| line.ends_with('\n') && line.contains(text))
-                .map(str::to_owned)
-                .collect::<Vec<_>>()
-        })
-        .collect()
+    let mut lines = Vec::new();
+    for text in files.iter().filter_map(|path| fs::read_to_string(path).ok()) {
+        let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n') && wanted(line));
+        lines.extend(whole.map(str::to_owned));
+    }
+    lines
 }

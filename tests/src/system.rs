@@ -195,16 +195,25 @@ impl System {
         let files = self.files();
         eventually(&format!("the story of {trace_id}"), async || {
             let story = Story::read(&files, trace_id);
-            story.reaches(path)?;
-            let outermost = &story.spans.iter().find(|s| s.kind == "SERVER" && s.service == path[0]);
-            let orphan = story.spans.iter().find(|span| {
-                outermost.is_none_or(|edge| edge.id != span.id)
-                    && !story.spans.iter().any(|other| other.id == span.parent)
+            story.is_whole(path).map(|()| story)
+        })
+        .await
+    }
+
+    /// [`System::story`] of many requests that went the same way.
+    ///
+    /// # Panics
+    /// When one of them does not become whole, with what is missing.
+    pub async fn stories(&self, trace_ids: &[String], path: &[&str]) -> Vec<Story> {
+        let files = self.files();
+        eventually(&format!("the stories of {} requests", trace_ids.len()), async || {
+            let mut all = Story::read_all(&files);
+            let wanted = trace_ids.iter().map(|id| {
+                let story = all.remove(id).ok_or(format!("nothing of {id}"))?;
+                story.is_whole(path).map_err(|missing| format!("{id}: {missing}"))?;
+                Ok(story)
             });
-            match orphan {
-                Some(span) => Err(format!("the parent of {} {} is missing", span.service, span.name)),
-                None => Ok(story),
-            }
+            wanted.collect::<Result<Vec<_>, String>>()
         })
         .await
     }

@@ -27,7 +27,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
 const PURE: &[&str] = &[];
 
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("package `tests` lies in the workspace")
 }
 
 /// Every tracked or trackable file of ours with one of these endings.
@@ -39,7 +39,7 @@ fn files(endings: &[&str]) -> Vec<PathBuf> {
         .expect("git lists the checkout's files");
     assert!(listed.status.success(), "git ls-files: {}", String::from_utf8_lossy(&listed.stderr));
     let files: Vec<_> = String::from_utf8(listed.stdout)
-        .unwrap()
+        .expect("our names are UTF-8")
         .lines()
         .map(|name| root().join(name))
         .filter(|path| path.is_file())
@@ -54,7 +54,7 @@ fn read(path: &Path) -> String {
 }
 
 fn name(path: &Path) -> String {
-    path.strip_prefix(root()).unwrap().display().to_string()
+    path.strip_prefix(root()).expect("listed below the root").display().to_string()
 }
 
 fn assert_none(rule: &str, offenders: &[String]) {
@@ -68,13 +68,14 @@ fn dependencies() -> BTreeMap<String, Vec<String>> {
         .current_dir(root())
         .output()
         .expect("cargo can be started");
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let packages = metadata["packages"].as_array().unwrap();
-    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON");
+    let packages = metadata["packages"].as_array().expect("a list");
+    let text = |value: &serde_json::Value| value.as_str().expect("a name").to_owned();
     packages
         .iter()
         .map(|package| {
-            let all = package["dependencies"].as_array().unwrap();
+            let all = package["dependencies"].as_array().expect("a list");
             let built = all.iter().filter(|one| one["kind"] != "dev");
             (text(&package["name"]), built.map(|one| text(&one["name"])).collect())
         })
