@@ -29,6 +29,10 @@ mod server;
 mod span;
 /// Starting: settings, the OTLP pipeline, standard output, the panic hook; and stopping without loss.
 mod start;
+/// The header that names the trace and the parent.
+mod traceparent;
+/// The header that carries other tracing systems' data along.
+mod tracestate;
 /// Whose trace context and forwarded headers are believed.
 mod trust;
 

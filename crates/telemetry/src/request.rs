@@ -14,7 +14,7 @@ use std::{
 
 use opentelemetry::{
     Context, KeyValue,
-    trace::{Span as _, SpanContext},
+    trace::{Span as _, SpanContext, TraceId},
 };
 use opentelemetry_sdk::trace::Span as SdkSpan;
 
@@ -171,6 +171,11 @@ impl Scope {
     /// Whether the trace id of this request is known to be random.
     pub(crate) fn is_random(&self) -> bool {
         self.0.random
+    }
+
+    /// Whether the request belongs to this trace.
+    pub(crate) fn is_of_trace(&self, trace_id: TraceId) -> bool {
+        self.0.span_context.trace_id() == trace_id
     }
 
     /// Time since the request arrived.
