@@ -1,14 +1,22 @@
 //! The life of one process: settings → telemetry → listeners → serve → drain → flush → exit code, written once.
 //!
-//! Promises: a program only opens what it needs and says what it serves; signals, deadlines, health and the exit
-//! are here. Refuses: knowing what a program does.
+//! Promises: a program only opens what it needs and says what it serves; signals, deadlines, limits, health and the
+//! exit are here. Refuses: knowing what a program does, and what its answers mean.
 
-/// Accepting connections and serving HTTP on them, within limits.
+/// `/healthz` and `/readyz`, beside the traffic.
+mod admin;
+/// Accepting connections and serving HTTP on them: one acceptor, N threads.
 mod http;
 /// A process from its start to its exit code.
 mod life;
-/// The bounds every public listener keeps, and the layer that answers 413 and 414.
+/// The bounds of a public listener.
 mod limits;
+/// What every service can be told, and the form of a duration.
+mod settings;
+/// Whether the process has been asked to stop, and who asks.
+mod stop;
 
-pub use life::{Draining, Error, Identity, Life, Settings, run};
-pub use limits::{LimitedBody, Limits, LimitsLayer, RequestBodyError};
+pub use life::{Error, Identity, Life, run};
+pub use limits::{Limited, LimitedBody, LimitedFuture, Limits, LimitsLayer, RequestBodyError};
+pub use settings::{Settings, parse_duration};
+pub use stop::Draining;

@@ -1,22 +1,25 @@
-//! The life of a process.
+//! The life of a process: [`run`] tells it from the first line to the exit code.
+
+use std::{convert::Infallible, io::Write, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http_body::Body;
-use hyper::body::Incoming;
-use hyper::{Request, Response};
-use std::{convert::Infallible, net::SocketAddr, process::ExitCode, time::Duration};
+use hyper::{Request, Response, body::Incoming};
+use tokio::{runtime, time::timeout};
 
-/// What every service can be told, flattened into each program's own settings.
-#[derive(Clone, Debug, clap::Args)]
-pub struct Settings {
-    /// Address of /healthz, /readyz and what an operator asks; keep it off the public network
-    #[arg(long, env = "THROUGHLINE_ADMIN_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:0")]
-    pub admin_listen: SocketAddr,
-    /// Name of this instance [default: a random UUID]
-    #[arg(long, env = "THROUGHLINE_INSTANCE", value_name = "NAME")]
-    pub instance: Option<String>,
-    // … the owner of this crate adds the rest: --otlp-endpoint, --threads, --drain-timeout, the hidden --supervised
-}
+use crate::{
+    Draining, Limits, Settings, admin,
+    admin::{Condition, Readiness},
+    http::{Listener, Serving},
+    stop::{Asked, Requests},
+};
+
+/// What was asked for cannot be (`EX_USAGE` of sysexits).
+const USAGE: u8 = 64;
+
+/// How long telemetry may take to send what it still holds.
+const FLUSH: Duration = Duration::from_secs(5);
 
 /// Who the process is.
 #[derive(Clone, Copy, Debug)]
@@ -51,18 +54,40 @@ pub enum Error {
     },
 }
 
+impl Error {
+    fn start(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let doing = doing.into();
+        move |source| Self::Start { doing, source: source.into() }
+    }
+
+    fn exit_code(&self) -> u8 {
+        match self {
+            Error::Usage { .. } => USAGE,
+            Error::Start { .. } => 1,
+        }
+    }
+}
+
 /// Handed to a program's `open`: where it says what it serves.
-pub struct Life(());
+pub struct Life {
+    runtime: runtime::Handle,
+    draining: Draining,
+    listeners: Vec<Listener>,
+    conditions: Vec<Condition>,
+    after_drain: Vec<AfterDrain>,
+}
+
+type AfterDrain = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
 
 impl Life {
     /// Binds `listen` exclusively and, once `open` has returned, serves HTTP on it with one service a thread.
     /// Returns the address chosen (port 0). `h2`: also HTTP/2 without TLS (gRPC).
     pub fn serve<M, S, R>(
         &mut self,
-        _listen: SocketAddr,
-        _limits: Limits,
-        _h2: bool,
-        _make: M,
+        listen: SocketAddr,
+        limits: Limits,
+        h2: bool,
+        make: M,
     ) -> Result<SocketAddr, Error>
     where
         M: Fn(usize) -> S + Send + Sync + 'static,
@@ -74,51 +99,165 @@ impl Life {
         R: Body<Data = Bytes> + Send + 'static,
         R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        todo!()
+        let listener = Listener::bind(listen, limits, h2, self.draining.clone(), make)
+            .map_err(Error::start(format!("listen on `{listen}`")))?;
+        let address = listener.address();
+        self.listeners.push(listener);
+        Ok(address)
     }
+
     /// A condition of `/readyz`: an error's text is what it says is missing. Asked at each call; must be quick.
     pub fn ready_when(
         &mut self,
-        _what: &'static str,
-        _check: impl Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync + 'static,
+        what: &'static str,
+        check: impl Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync + 'static,
     ) {
-        todo!()
+        self.conditions.push(Condition { what, check: Box::new(check) });
     }
+
     /// Runs in the background on the control runtime, until the exit.
-    pub fn spawn(&self, _task: impl Future<Output = ()> + Send + 'static) {
-        todo!()
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.spawn(task);
     }
+
     /// Tells when the process has been asked to stop.
     pub fn draining(&self) -> Draining {
-        todo!()
+        self.draining.clone()
     }
-    /// Runs after the last request has ended and before telemetry is flushed (close files and pools).
-    pub fn after_drain(&mut self, _end: impl FnOnce() -> BoxFuture<'static, ()> + Send + 'static) {
-        todo!()
-    }
-}
 
-/// Whether the process is draining; cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Draining(());
-impl Draining {
-    /// Returns once draining has begun.
-    pub async fn begun(&self) {
-        todo!()
-    }
-    /// Whether it has.
-    pub fn is_draining(&self) -> bool {
-        todo!()
+    /// Runs after the last request has ended and before telemetry is flushed (close files and pools).
+    pub fn after_drain(&mut self, end: impl FnOnce() -> BoxFuture<'static, ()> + Send + 'static) {
+        self.after_drain.push(Box::new(end));
     }
 }
 
 /// Runs a process: `open` binds listeners and starts background work; the rest happens here.
 pub fn run(
-    _identity: Identity,
-    _settings: Settings,
-    _open: impl AsyncFnOnce(&mut Life) -> Result<(), Error>,
+    identity: Identity,
+    settings: Settings,
+    open: impl AsyncFnOnce(&mut Life) -> Result<(), Error>,
 ) -> ExitCode {
-    let _ = Duration::ZERO;
-    todo!()
+    let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(identity, &Error::start("start a runtime")(error)),
+    };
+    let code = runtime.block_on(async {
+        let mut requests = match Requests::new(settings.supervised) {
+            Ok(requests) => requests,
+            Err(error) => return fail(identity, &Error::start("listen for signals")(error)),
+        };
+        let draining = Draining::default();
+        tokio::select! {
+            code = from_start_to_end(identity, settings, open, draining.clone()) => code,
+            asked = second_request(&mut requests, &draining) => at_once(identity, asked),
+        }
+    });
+    // Not a plain drop: that waits for blocking calls, however long they take.
+    runtime.shutdown_background();
+    code
 }
-use crate::Limits;
+
+async fn from_start_to_end(
+    identity: Identity,
+    settings: Settings,
+    open: impl AsyncFnOnce(&mut Life) -> Result<(), Error>,
+    draining: Draining,
+) -> ExitCode {
+    let telemetry = match telemetry::start(telemetry_settings(identity, &settings)) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return refuse(identity, &error, USAGE),
+    };
+    let code = match serve_and_drain(&settings, open, draining).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "cannot start");
+            fail(identity, &error)
+        }
+    };
+    telemetry.stop(FLUSH).await;
+    code
+}
+
+async fn serve_and_drain(
+    settings: &Settings,
+    open: impl AsyncFnOnce(&mut Life) -> Result<(), Error>,
+    draining: Draining,
+) -> Result<(), Error> {
+    let mut life = Life {
+        runtime: runtime::Handle::current(),
+        draining: draining.clone(),
+        listeners: Vec::new(),
+        conditions: Vec::new(),
+        after_drain: Vec::new(),
+    };
+    tokio::select! {
+        opened = open(&mut life) => opened?,
+        // Nothing is served yet: there is nothing to drain.
+        () = draining.begun() => return Ok(()),
+    }
+    let Life { listeners, conditions, after_drain, .. } = life;
+    let admin = admin::bind(settings.admin_listen)
+        .map_err(Error::start(format!("listen on `{}` (--admin-listen)", settings.admin_listen)))?;
+    let admin_address = admin.local_addr().map_err(Error::start("read the admin address"))?;
+    let addresses: Vec<_> = listeners.iter().map(|listener| listener.address().to_string()).collect();
+    let mut serving = Serving::start(listeners, settings.threads(), &draining)
+        .await
+        .map_err(Error::start("start the threads that serve"))?;
+    tokio::spawn(admin::serve(admin, Arc::new(Readiness { conditions, draining: draining.clone() })));
+    tracing::info!(address = addresses.join(","), admin = %admin_address, "listening");
+
+    draining.begun().await;
+    if timeout(settings.drain_timeout, serving.drained()).await.is_err() {
+        let connections = serving.open_connections() as i64;
+        tracing::warn!(connections, "drain timeout: connections still open are cut");
+    }
+    serving.stop().await;
+    for end in after_drain {
+        end().await;
+    }
+    Ok(())
+}
+
+/// The first request begins the draining, the second one is returned.
+async fn second_request(requests: &mut Requests, draining: &Draining) -> Asked {
+    let first = requests.next().await;
+    tracing::info!(asked_by = first.by(), "draining");
+    draining.begin();
+    requests.next().await
+}
+
+fn telemetry_settings(identity: Identity, settings: &Settings) -> telemetry::Settings {
+    telemetry::Settings {
+        service: identity.service,
+        version: env!("CARGO_PKG_VERSION"),
+        instance: settings.instance.clone(),
+        otlp_endpoint: settings.otlp_endpoint.clone(),
+        export: identity.exports,
+    }
+}
+
+fn fail(identity: Identity, error: &Error) -> ExitCode {
+    refuse(identity, error, error.exit_code())
+}
+
+/// Prints the error with its causes, once, for whoever started the process.
+fn refuse(identity: Identity, error: &dyn std::error::Error, code: u8) -> ExitCode {
+    let mut text = format!("{}: {error}", identity.service);
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    print(&text);
+    ExitCode::from(code)
+}
+
+fn at_once(identity: Identity, asked: Asked) -> ExitCode {
+    print(&format!("{}: ended at once, asked a second time by {}", identity.service, asked.by()));
+    ExitCode::from(asked.exit_code())
+}
+
+fn print(line: &str) {
+    // Where nobody reads standard error, the exit code must do.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

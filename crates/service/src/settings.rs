@@ -1,0 +1,89 @@
+//! What every service can be told besides what it serves. Every setting is a flag and a variable of the environment;
+//! clap checks it before anything opens.
+
+use std::{net::SocketAddr, time::Duration};
+
+/// Flattened into each program's own settings.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Process")]
+pub struct Settings {
+    /// Address of /healthz, /readyz and what an operator asks; keep it off the public network
+    #[arg(long, env = "THROUGHLINE_ADMIN_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub admin_listen: SocketAddr,
+    /// Name of this instance [default: a random UUID]
+    #[arg(long, env = "THROUGHLINE_INSTANCE", value_name = "NAME")]
+    pub instance: Option<String>,
+    /// Collector that traces, logs and metrics are sent to [default: what OTEL_EXPORTER_OTLP_ENDPOINT says, else
+    /// http://127.0.0.1:4317]
+    #[arg(long, env = "THROUGHLINE_OTLP_ENDPOINT", value_name = "URL", hide_env_values = true)]
+    pub otlp_endpoint: Option<String>,
+    /// Threads that serve HTTP [default: the cores there are]
+    #[arg(long, env = "THROUGHLINE_THREADS", value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: Option<u16>,
+    /// How long requests in flight may take to end once the process has been asked to stop
+    #[arg(long, env = "THROUGHLINE_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
+    pub drain_timeout: Duration,
+    /// Drain when standard input closes: how `throughline up` ends its children, whatever becomes of itself
+    #[arg(long, env = "THROUGHLINE_SUPERVISED", hide = true)]
+    pub supervised: bool,
+}
+
+impl Settings {
+    pub(crate) fn threads(&self) -> usize {
+        match self.threads {
+            Some(threads) => usize::from(threads),
+            None => std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+}
+
+/// Reads a duration as every flag takes it: a whole number and its unit, `500ms`, `10s`, `2m` or `1h`.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let expected = || "must be a whole number with its unit: `500ms`, `10s`, `2m` or `1h`".to_owned();
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(expected)?;
+    let (number, unit) = text.split_at(unit_at);
+    // The number is digits only: what fails here is an empty one or one beyond 64 bits.
+    let number: u64 = number.parse().map_err(|_| expected())?;
+    let milliseconds = match unit {
+        "ms" => Some(number),
+        "s" => number.checked_mul(1000),
+        "m" => number.checked_mul(60_000),
+        "h" => number.checked_mul(3_600_000),
+        _ => None,
+    };
+    milliseconds.map(Duration::from_millis).ok_or_else(expected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_a_number_and_its_unit() {
+        let ms = |ms| Some(Duration::from_millis(ms));
+        let table = [
+            ("500ms", ms(500)),
+            ("0s", ms(0)),
+            ("10s", ms(10_000)),
+            ("2m", ms(120_000)),
+            ("1h", ms(3_600_000)),
+            ("", None),
+            ("10", None),
+            ("s", None),
+            ("-1s", None),
+            ("+1s", None),
+            ("1.5s", None),
+            ("1 s", None),
+            (" 1s", None),
+            ("1s ", None),
+            ("1S", None),
+            ("1d", None),
+            ("1µs", None),
+            ("18446744073709551615h", None),
+            ("18446744073709551616ms", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(parse_duration(text).ok(), expected, "{text:?}");
+        }
+    }
+}
