@@ -1,0 +1,141 @@
+//! One address of a next hop and what is known of it, shared by all threads.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Semaphore;
+
+use crate::{
+    health::{Change, Health},
+    latency::Latency,
+    pick::{Standing, View, mix},
+};
+
+/// One address of a next hop.
+#[derive(Debug)]
+pub(crate) struct Replica {
+    /// As written down: `127.0.0.1:9000`.
+    pub(crate) name: Arc<str>,
+    /// The host as it was configured: a DNS name stays one.
+    pub(crate) host: Arc<str>,
+    pub(crate) address: SocketAddr,
+    pub(crate) id: u64,
+    /// Free places; whoever waits for one is counted in `waiting`.
+    pub(crate) places: Arc<Semaphore>,
+    pub(crate) waiting: AtomicU32,
+    pub(crate) attempts: AtomicU64,
+    pub(crate) retries: AtomicU64,
+    max_in_flight: u32,
+    latency: Latency,
+    health: Mutex<Health>,
+    /// Set while `health` has anything to say: as long as all is well nobody takes its lock.
+    doubtful: AtomicBool,
+}
+
+impl Replica {
+    pub(crate) fn new(host: Arc<str>, address: SocketAddr, max_in_flight: u32, now: Instant) -> Replica {
+        let name: Arc<str> = address.to_string().into();
+        Replica {
+            id: name.bytes().fold(0, |id, byte| mix(id ^ u64::from(byte))),
+            name,
+            host,
+            address,
+            places: Arc::new(Semaphore::new(max_in_flight as usize)),
+            waiting: AtomicU32::new(0),
+            attempts: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
+            max_in_flight,
+            latency: Latency::new(now),
+            health: Mutex::new(Health::default()),
+            doubtful: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn in_flight(&self) -> u32 {
+        let free = u32::try_from(self.places.available_permits()).unwrap_or(u32::MAX);
+        self.max_in_flight.saturating_sub(free)
+    }
+
+    pub(crate) fn view(&self, now: Instant, tried: bool) -> View {
+        let in_flight = self.in_flight();
+        View {
+            id: self.id,
+            standing: self.standing(now),
+            load: in_flight.saturating_add(self.waiting.load(Relaxed)),
+            full: in_flight >= self.max_in_flight,
+            latency: self.latency.expected(now),
+            tried,
+        }
+    }
+
+    pub(crate) fn standing(&self, now: Instant) -> Standing {
+        match self.doubtful.load(Relaxed) {
+            true => self.health().standing(now),
+            false => Standing::In,
+        }
+    }
+
+    /// Claims the probe; false when somebody else has it.
+    pub(crate) fn begin_probe(&self, now: Instant, at_most: Duration) -> bool {
+        self.health().begin_probe(now, at_most)
+    }
+
+    pub(crate) fn abandon_probe(&self, now: Instant) {
+        self.health().abandon_probe(now);
+    }
+
+    /// The head of an answer came.
+    pub(crate) fn answered(&self, now: Instant, took: Duration) {
+        self.latency.answered(now, took);
+        self.well(now);
+    }
+
+    /// An answer came that says something is wrong, but not that the replica should be left alone (a 500).
+    pub(crate) fn answered_badly(&self, now: Instant, took: Duration) {
+        self.latency.failed(now, took);
+        self.well(now);
+    }
+
+    /// No answer, or one that says the replica cannot serve.
+    pub(crate) fn failed(&self, now: Instant, took: Duration) {
+        self.latency.failed(now, took);
+        let mut health = self.health();
+        let change = health.failed(now, fastrand::f64());
+        self.doubtful.store(true, Relaxed);
+        drop(health);
+        self.tell(change);
+    }
+
+    fn well(&self, now: Instant) {
+        if self.doubtful.load(Relaxed) {
+            let mut health = self.health();
+            let change = health.succeeded(now);
+            self.doubtful.store(!health.is_clean(), Relaxed);
+            drop(health);
+            self.tell(change);
+        }
+    }
+
+    fn tell(&self, change: Option<Change>) {
+        let replica = &*self.name;
+        match change {
+            Some(Change::Ejected { pause, ejections }) => {
+                let seconds = pause.as_secs_f64();
+                tracing::warn!(target: "upstream::health", replica, seconds, ejections, "replica ejected");
+            }
+            Some(Change::Back) => tracing::info!(target: "upstream::health", replica, "replica back"),
+            None => {}
+        }
+    }
+
+    fn health(&self) -> MutexGuard<'_, Health> {
+        // Every state that `Health` can be left in is a whole one: a panic elsewhere spoils nothing.
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
