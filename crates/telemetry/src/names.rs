@@ -57,3 +57,9 @@ pub const METRIC_SERVER_DURATION: &str = "http.server.request.duration";
 pub const METRIC_CLIENT_DURATION: &str = "http.client.request.duration";
 pub const METRIC_SERVER_ACTIVE: &str = "http.server.active_requests";
 pub const METRIC_DB_DURATION: &str = "db.client.operation.duration";
+
+pub const METRIC_UPSTREAM_IN_FLIGHT: &str = "throughline.upstream.in_flight";
+pub const METRIC_UPSTREAM_WAITING: &str = "throughline.upstream.waiting";
+pub const METRIC_UPSTREAM_EJECTED: &str = "throughline.upstream.ejected";
+pub const METRIC_UPSTREAM_ATTEMPTS: &str = "throughline.upstream.attempts";
+pub const METRIC_UPSTREAM_RETRIES: &str = "throughline.upstream.retries";

@@ -114,9 +114,8 @@ mod tests {
 
     #[test]
     fn failing_fast_looks_slow_in_proportion() {
-        let second = |fails: fn(u32) -> bool| {
-            told((0..500).map(move |n| (0.002, (!fails(n)).then_some(0.001))))
-        };
+        let second =
+            |fails: fn(u32) -> bool| told((0..500).map(move |n| (0.002, (!fails(n)).then_some(0.001))));
         let (none, some, all) = (second(|_| false), second(|n| n % 50 == 0), second(|_| true));
         assert!(none < 0.002, "{none}");
         assert!(some > none && some < 0.01, "{some}");

@@ -47,7 +47,9 @@ async fn wait(replica: &Arc<Replica>, bounds: Bounds) -> Result<Place, Full> {
     let place = tokio::time::timeout_at(bounds.until.into(), replica.places.clone().acquire_owned()).await;
     tell(replica, started, began.elapsed());
     match place {
-        Ok(place) => place.map_err(|_: AcquireError| unreachable!("the places of a replica are never closed")),
+        Ok(place) => {
+            place.map_err(|_: AcquireError| unreachable!("the places of a replica are never closed"))
+        }
         Err(_elapsed) => Err(Full::TooLong),
     }
 }

@@ -134,7 +134,8 @@ mod tests {
 
     #[test]
     fn only_what_is_safe_is_repeated() {
-        let check = |ended, facts, expected| assert_eq!(may_repeat(ended, facts), expected, "{ended:?} {facts:?}");
+        let check =
+            |ended, facts, expected| assert_eq!(may_repeat(ended, facts), expected, "{ended:?} {facts:?}");
         for ended in [Ended::Unsent, Ended::Lost, Ended::TimedOut, Ended::Broken, REFUSED] {
             check(ended, GET, true);
             check(ended, Facts { made: 3, ..GET }, false);

@@ -8,9 +8,10 @@ use crate::pick::Balance;
 
 /// What is behind, and the bounds of the way there; flattened into each proxy's own settings.
 ///
-/// Durations are seconds (`0.25`, `10`). The time-outs of an inner proxy are shorter than those of the outer one, so
+/// The time-outs of an inner proxy are shorter than those of the outer one, so
 /// that it is the inner one, which knows more, that says what went wrong: see [`Settings::behind_a_proxy`].
 #[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Next hop")]
 pub struct Settings {
     /// Address of the next hop, `http://host:port`; repeatable, a DNS name stands for all its addresses
     #[arg(
@@ -24,8 +25,8 @@ pub struct Settings {
     /// How a replica is picked
     #[arg(long, env = "THROUGHLINE_BALANCE", value_name = "POLICY", default_value = "least-loaded")]
     pub balance: Balance,
-    /// Seconds between two lookups of the DNS names
-    #[arg(long, env = "THROUGHLINE_RESOLVE_INTERVAL", value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    /// Time between two lookups of the DNS names
+    #[arg(long, env = "THROUGHLINE_RESOLVE_INTERVAL", value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub resolve_interval: Duration,
     /// Most requests in flight at one replica; further ones wait
     #[arg(long, env = "THROUGHLINE_MAX_IN_FLIGHT", value_name = "COUNT", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -33,20 +34,20 @@ pub struct Settings {
     /// Most requests that wait for a place at one replica; further ones are refused with 503
     #[arg(long, env = "THROUGHLINE_QUEUE_LENGTH", value_name = "COUNT", default_value_t = 1024)]
     pub queue_length: u32,
-    /// Longest wait for a place, in seconds; after it the request is refused with 503
-    #[arg(long, env = "THROUGHLINE_QUEUE_TIMEOUT", value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    /// Longest wait for a place; after it the request is refused with 503
+    #[arg(long, env = "THROUGHLINE_QUEUE_TIMEOUT", value_name = "DURATION", default_value = "1s", value_parser = duration)]
     pub queue_timeout: Duration,
-    /// Longest wait for a connection, in seconds
-    #[arg(long, env = "THROUGHLINE_CONNECT_TIMEOUT", value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    /// Longest wait for a connection
+    #[arg(long, env = "THROUGHLINE_CONNECT_TIMEOUT", value_name = "DURATION", default_value = "1s", value_parser = duration)]
     pub connect_timeout: Duration,
-    /// Longest wait of one attempt for the head of the answer, in seconds [default: 10; 5 at the cache]
-    #[arg(long, env = "THROUGHLINE_TRY_TIMEOUT", value_name = "SECONDS", value_parser = seconds)]
+    /// Longest wait of one attempt for the head of the answer [default: 10s; 5s at the cache]
+    #[arg(long, env = "THROUGHLINE_TRY_TIMEOUT", value_name = "DURATION", value_parser = duration)]
     pub try_timeout: Option<Duration>,
-    /// Longest wait of all attempts together for the head of the answer, in seconds [default: 30; 9 at the cache]
-    #[arg(long, env = "THROUGHLINE_REQUEST_TIMEOUT", value_name = "SECONDS", value_parser = seconds)]
+    /// Longest wait of all attempts together for the head of the answer [default: 30s; 9s at the cache]
+    #[arg(long, env = "THROUGHLINE_REQUEST_TIMEOUT", value_name = "DURATION", value_parser = duration)]
     pub request_timeout: Option<Duration>,
-    /// Longest standstill within the body of an answer, in seconds
-    #[arg(long, env = "THROUGHLINE_ANSWER_IDLE_TIMEOUT", value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    /// Longest standstill within the body of an answer
+    #[arg(long, env = "THROUGHLINE_ANSWER_IDLE_TIMEOUT", value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub answer_idle_timeout: Duration,
     /// Most attempts for one request; a further one is made only where that is safe
     #[arg(long, env = "THROUGHLINE_ATTEMPTS", value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=10))]
@@ -54,8 +55,8 @@ pub struct Settings {
     /// Most idle connections that each thread keeps to one replica
     #[arg(long, env = "THROUGHLINE_MAX_IDLE_CONNECTIONS", value_name = "COUNT", default_value_t = 128)]
     pub max_idle_connections: u32,
-    /// How long an idle connection is kept, in seconds
-    #[arg(long, env = "THROUGHLINE_IDLE_CONNECTION_TIMEOUT", value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    /// How long an idle connection is kept
+    #[arg(long, env = "THROUGHLINE_IDLE_CONNECTION_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub idle_connection_timeout: Duration,
 }
 
@@ -107,12 +108,13 @@ impl FromStr for Address {
         if authority.as_str().contains('@') {
             return Err(AddressError(", without a user"));
         }
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        let port = match (authority.port(), authority.port_u16()) {
-            (None, _) => 80,
-            (Some(_), Some(port)) if port > 0 => port,
-            (Some(_), _) => return Err(AddressError(" with a port from 1 to 65535")),
+        let (host, rest) = authority.as_str().split_at(authority.host().len());
+        let port = match rest.strip_prefix(':').map(str::parse) {
+            None => 80,
+            Some(Ok(port)) if port > 0 => port,
+            Some(_) => return Err(AddressError(" with a port from 1 to 65535")),
         };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
         if host.is_empty() {
             return Err(AddressError(""));
         }
@@ -129,14 +131,20 @@ impl fmt::Display for Address {
     }
 }
 
-/// Seconds as people write them, with a fraction where wanted; more than none, at most a day.
-fn seconds(text: &str) -> Result<Duration, &'static str> {
-    const FORM: &str = "must be seconds, more than 0 and at most 86400 (`0.25`, `10`)";
-    let value: f64 = text.trim().parse().map_err(|_: std::num::ParseFloatError| FORM)?;
-    match value > 0.0 && value <= 86_400.0 {
-        true => Ok(Duration::from_secs_f64(value)),
-        false => Err(FORM),
-    }
+/// A duration as the flags of every service take it; a standstill of nothing is none.
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    const FORM: &str = "must be a whole number with its unit, more than 0: `500ms`, `10s`, `2m` or `1h`";
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or(FORM)?;
+    let (number, unit) = text.split_at(unit_at);
+    let milliseconds = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(FORM),
+    };
+    let number = number.parse().ok().filter(|number: &u32| *number > 0).ok_or(FORM)?;
+    Ok(Duration::from_millis(u64::from(number) * milliseconds))
 }
 
 #[cfg(test)]
@@ -160,17 +168,19 @@ mod tests {
         check("http://api:1/v1", "must be `http://host:port`, without a path");
         check("http://me:secret@api:1", "must be `http://host:port`, without a user");
         check("http://api:0", "must be `http://host:port` with a port from 1 to 65535");
-        check("http://api:99999", "must be `http://host:port`");
+        check("http://api:99999", "must be `http://host:port` with a port from 1 to 65535");
+        check("http://api:", "must be `http://host:port` with a port from 1 to 65535");
         check("api:9000", "must be `http://host:port`");
         check("", "must be `http://host:port`");
     }
 
     #[test]
-    fn seconds_may_have_a_fraction_and_must_be_positive() {
-        assert_eq!(seconds("0.25"), Ok(Duration::from_millis(250)));
-        assert_eq!(seconds("10"), Ok(Duration::from_secs(10)));
-        for text in ["0", "-1", "NaN", "inf", "1e9", "10s", ""] {
-            assert!(seconds(text).is_err(), "{text}");
+    fn a_duration_is_a_number_with_its_unit() {
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        for text in ["0s", "-1s", "1.5s", "10", "s", "", "99999999999s", "1d"] {
+            assert!(duration(text).is_err(), "{text}");
         }
     }
 }
