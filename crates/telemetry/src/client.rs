@@ -1,12 +1,31 @@
-//! The layer around every request that a service sends: one CLIENT span an attempt.
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
+//! The layer around every request that a service sends: one CLIENT span an attempt, the metrics, and the trace on the
+//! request's headers.
+//!
+//! Promises: each once an attempt, ended at the answer's last frame, on an error, or when whoever asked stops waiting
+//! (`error.type=cancelled`). A time-out that should be told as one belongs inside this layer, as an error.
+//! Refuses: retrying, logging, and the request's [`Scope`](crate::Scope): who makes attempts tells it.
+
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use self::attempting::Attempting;
+use crate::{
+    propagate,
+    tracked::{Ending as _, Slot, Tracked},
+};
+
+/// An attempt from its beginning to its end, as span and metrics.
+mod attempting;
+
 /// Which attempt this is; put it into the request's extensions before the client layer.
 #[derive(Clone, Debug)]
 pub struct Attempt {
@@ -21,59 +40,138 @@ pub struct Attempt {
     /// Why there is a further attempt.
     pub retry_reason: Option<&'static str>,
 }
+
 /// An error's low-cardinality `error.type`.
 pub trait ErrorType: std::error::Error + 'static {
     /// `connect`, `timeout`, …
     fn error_type(&self) -> &'static str;
 }
+
 /// Injects the trace and records span and metrics, to the answer's last frame.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ClientLayer;
-impl<S> tower_layer::Layer<S> for ClientLayer {
+
+impl<S> Layer<S> for ClientLayer {
     type Service = Client<S>;
+
     fn layer(&self, inner: S) -> Client<S> {
         Client { inner }
     }
 }
+
 /// [`ClientLayer`]'s service.
 #[derive(Clone, Debug)]
 pub struct Client<S> {
     inner: S,
 }
-impl<S, B, R> tower_service::Service<Request<B>> for Client<S>
+
+impl<S, B, R> Service<Request<B>> for Client<S>
 where
-    S: tower_service::Service<Request<B>, Response = Response<R>>,
+    S: Service<Request<B>, Response = Response<R>>,
     S::Error: ErrorType,
-    S::Future: Send + 'static,
     R: Body<Data = Bytes>,
 {
     type Response = Response<ClientBody<R>>;
     type Error = S::Error;
-    // The real one is a named future: no box.
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+    type Future = ClientFuture<S::Future>;
+
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
-    fn call(&mut self, _request: Request<B>) -> Self::Future {
-        todo!()
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let attempting = Attempting::begin(&request);
+        propagate::inject(attempting.context(), request.headers_mut());
+        let attached = attempting.attach();
+        let inner = self.inner.call(request);
+        drop(attached);
+        ClientFuture { inner: Some(inner), attempting: Some(attempting) }
     }
 }
+
+pin_project_lite::pin_project! {
+    /// [`Client`]'s future.
+    #[must_use = "futures do nothing unless polled"]
+    #[derive(Debug)]
+    pub struct ClientFuture<F> {
+        // `None` once the answer's head or an error is out.
+        #[pin]
+        inner: Option<F>,
+        // Likewise; the answer's body has it from then on.
+        attempting: Option<Attempting>,
+    }
+
+    impl<F> PinnedDrop for ClientFuture<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if let Some(attempting) = this.attempting {
+                // First the inner future, while the span is its context; then `attempting` ends by its own `Drop`.
+                let attached = attempting.attach();
+                this.inner.set(None);
+                drop(attached);
+            }
+        }
+    }
+}
+
+impl<F, R, E> Future for ClientFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    R: Body<Data = Bytes>,
+    E: ErrorType,
+{
+    type Output = Result<Response<ClientBody<R>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let (Some(inner), Some(running)) = (this.inner.as_mut().as_pin_mut(), this.attempting.as_mut())
+        else {
+            panic!("a future is not polled after it was ready");
+        };
+        let attached = running.attach();
+        let answered = ready!(inner.poll(cx));
+        this.inner.set(None);
+        drop(attached);
+        let mut attempting = this.attempting.take().expect("it was there two lines above");
+        Poll::Ready(match answered {
+            Ok(response) => {
+                let (parts, body) = response.into_parts();
+                attempting.answered(parts.status, parts.version);
+                let is_read = attempting.has_body(parts.status);
+                let inner = Tracked::new(Slot::Inner { body }, &parts.headers, is_read, attempting);
+                Ok(Response::from_parts(parts, ClientBody { inner }))
+            }
+            Err(error) => {
+                attempting.failed(&error);
+                Err(error)
+            }
+        })
+    }
+}
+
 pin_project_lite::pin_project! {
     /// An answer's body that ends the attempt's span and metrics with its last frame.
-    pub struct ClientBody<R> { #[pin] inner: R }
+    pub struct ClientBody<R> {
+        #[pin]
+        inner: Tracked<R, Attempting>,
+    }
 }
+
 impl<R: Body<Data = Bytes>> Body for ClientBody<R> {
     type Data = Bytes;
     type Error = R::Error;
+
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, R::Error>>> {
         self.project().inner.poll_frame(cx)
     }
+
     fn is_end_stream(&self) -> bool {
         self.inner.is_end_stream()
     }
+
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
     }

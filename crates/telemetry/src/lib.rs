@@ -15,8 +15,12 @@ pub mod testing;
 
 /// The layer around every request that a service sends.
 mod client;
+/// What both edges write down of a request's own words.
+mod edge;
 /// An error with its chain of causes, as it is written down.
 mod exception;
+/// The metrics of both edges.
+mod instruments;
 /// One log line, written once for standard output and OTLP.
 mod line;
 /// Error bodies that name their trace (RFC 9457).
@@ -33,15 +37,17 @@ mod start;
 mod traceparent;
 /// The header that carries other tracing systems' data along.
 mod tracestate;
+/// A body whose end is told.
+mod tracked;
 /// Whose trace context and forwarded headers are believed.
 mod trust;
 
-pub use client::{Attempt, Client, ClientBody, ClientLayer, ErrorType};
+pub use client::{Attempt, Client, ClientBody, ClientFuture, ClientLayer, ErrorType};
 pub use opentelemetry::{Context, KeyValue, trace::SpanContext};
 pub use problem::Problem;
 pub use propagate::{Extracted, extract, inject};
 pub use request::Scope;
-pub use server::{Server, ServerBody, ServerLayer};
+pub use server::{Server, ServerBody, ServerFuture, ServerLayer};
 pub use span::Span;
 pub use start::{Losses, Settings, StartError, Telemetry, start};
 pub use trust::{Peer, TrustedPeers};

@@ -48,6 +48,14 @@ pub const DB_RESPONSE_STATUS_CODE: &str = "db.response.status_code";
 pub const REPLICA: &str = "throughline.replica";
 pub const RETRY_REASON: &str = "throughline.retry_reason";
 pub const CACHE_RESULT: &str = "throughline.cache.result";
+pub const CACHE_HIT: &str = "throughline.cache_hit";
+pub const RESPONSE_TIME_MS: &str = "throughline.response_time_ms";
+pub const ROUTING_MS: &str = "throughline.routing_ms";
+pub const QUEUE_MS: &str = "throughline.queue_ms";
+pub const UPSTREAM_MS: &str = "throughline.upstream_ms";
+pub const ATTEMPTS: &str = "throughline.attempts";
+pub const POOL_WAIT_MS: &str = "throughline.pool_wait_ms";
+pub const DB_MS: &str = "throughline.db_ms";
 
 /// Bounds, in seconds, of every duration histogram (the semantic conventions' advice for HTTP).
 pub const SECONDS: [f64; 14] =

@@ -69,7 +69,7 @@ pub(crate) fn begun_here(context: &Context) -> Context {
 }
 
 /// The trace-flags that go out with `span`: the SDK's `sampled`, and whether the trace id is random.
-fn flags(context: &Context, span: &SpanContext) -> TraceFlags {
+pub(crate) fn flags(context: &Context, span: &SpanContext) -> TraceFlags {
     let is_random =
         context.get::<Scope>().is_some_and(|scope| scope.is_random() && scope.is_of_trace(span.trace_id()))
             || context.get::<Begun>().is_some_and(|begun| begun.0 == span.trace_id());

@@ -173,6 +173,11 @@ impl Scope {
         self.0.random
     }
 
+    /// The same without a copy.
+    pub(crate) fn own_span_context(&self) -> &SpanContext {
+        &self.0.span_context
+    }
+
     /// Whether the request belongs to this trace.
     pub(crate) fn is_of_trace(&self, trace_id: TraceId) -> bool {
         self.0.span_context.trace_id() == trace_id

@@ -1,0 +1,113 @@
+//! From a request's head to its trace, its scope and the attributes of its span.
+
+use http::{HeaderMap, Request, header::USER_AGENT};
+use opentelemetry::{
+    Context, KeyValue, StringValue,
+    trace::{Link, SpanBuilder, SpanContext, SpanKind, TraceContextExt as _, TraceState, Tracer as _},
+};
+
+use super::{ServerLayer, ending::Running};
+use crate::{
+    Extracted, Peer, Scope, TrustedPeers, edge, extract,
+    instruments::SCHEME,
+    names,
+    propagate::{BAGGAGE, TRACEPARENT, TRACESTATE},
+    start::tracer,
+    traceparent,
+};
+
+/// Attributes of most SERVER spans, with those of their end: so many do not allocate twice.
+const ATTRIBUTES: usize = 20;
+
+/// Begins a request: believes its trace or starts one, and takes away what a stranger said of it.
+pub(super) fn begin<B>(layer: &ServerLayer, request: &mut Request<B>) -> Running {
+    let peer = request.extensions().get::<Peer>().copied();
+    let is_believed = peer.is_some_and(|peer| layer.trusted.trusts(peer.0.ip()));
+    let (parent, link) = ancestry(request.headers_mut(), is_believed);
+    let method = edge::method(request.method());
+    let path = edge::path(request.uri());
+
+    let mut builder = SpanBuilder::from_name(edge::span_word(method))
+        .with_kind(SpanKind::Server)
+        .with_attributes(attributes(&layer.trusted, request, peer, is_believed, &path));
+    if let Some(caller) = link {
+        builder.links = Some(vec![Link::new(caller, Vec::new(), 0)]);
+    }
+    let started_at = std::time::SystemTime::now();
+    builder.start_time = Some(started_at);
+    // A new trace's ids are random: so is the SDK's generator.
+    let is_random = parent
+        .as_ref()
+        .is_none_or(|parent| (parent.trace_flags() & traceparent::RANDOM) == traceparent::RANDOM);
+    let parent = match parent {
+        Some(parent) => Context::new().with_remote_span_context(parent),
+        None => Context::new(),
+    };
+    let span = tracer().build_with_context(builder, &parent);
+    let scope = Scope::new(edge::METHODS[method], path.into_boxed_str(), span, is_random);
+    Running::new(layer, scope, method, edge::version(request.version()), started_at)
+}
+
+/// The parent that is believed, and the caller's context that is only linked to. Headers that are not to be used by
+/// anything further in are removed.
+fn ancestry(headers: &mut HeaderMap, is_believed: bool) -> (Option<SpanContext>, Option<SpanContext>) {
+    let extracted = extract(headers);
+    if !is_believed {
+        headers.remove(BAGGAGE);
+    }
+    match extracted {
+        Extracted::Parent(parent) if is_believed => return (Some(parent), None),
+        Extracted::Parent(_) | Extracted::Malformed => headers.remove(TRACEPARENT),
+        Extracted::Absent => None,
+    };
+    headers.remove(TRACESTATE);
+    match extracted {
+        Extracted::Parent(caller) => (None, Some(without_state(&caller))),
+        Extracted::Malformed | Extracted::Absent => (None, None),
+    }
+}
+
+fn without_state(span: &SpanContext) -> SpanContext {
+    SpanContext::new(span.trace_id(), span.span_id(), span.trace_flags(), true, TraceState::NONE)
+}
+
+fn attributes<B>(
+    trusted: &TrustedPeers,
+    request: &Request<B>,
+    peer: Option<Peer>,
+    is_believed: bool,
+    path: &str,
+) -> Vec<KeyValue> {
+    let (headers, uri) = (request.headers(), request.uri());
+    let mut list = Vec::with_capacity(ATTRIBUTES);
+    let mut add = |name, value: opentelemetry::Value| list.push(KeyValue::new(name, value));
+
+    add(names::HTTP_REQUEST_METHOD, edge::METHODS[edge::method(request.method())].into());
+    if let Some(original) = edge::method_original(request.method()) {
+        add(names::HTTP_REQUEST_METHOD_ORIGINAL, original.into());
+    }
+    add(names::URL_SCHEME, SCHEME.into());
+    add(names::URL_PATH, path.to_owned().into());
+    if let Some(query) = edge::query(uri) {
+        add(names::URL_QUERY, query.into());
+    }
+    if let Some((host, port)) = edge::host(uri, headers) {
+        add(names::SERVER_ADDRESS, host.to_owned().into());
+        if let Some(port) = port {
+            add(names::SERVER_PORT, i64::from(port).into());
+        }
+    }
+    if let Some(Peer(address)) = peer {
+        let text: StringValue = std::sync::Arc::<str>::from(address.ip().to_canonical().to_string()).into();
+        let told = if is_believed { edge::forwarded_client(headers, |ip| trusted.trusts(ip)) } else { None };
+        let client = told.map_or_else(|| text.clone(), |client| client.to_string().into());
+        add(names::CLIENT_ADDRESS, client.into());
+        add(names::NETWORK_PEER_ADDRESS, text.into());
+        add(names::NETWORK_PEER_PORT, i64::from(address.port()).into());
+    }
+    add(names::NETWORK_PROTOCOL_VERSION, edge::version(request.version()).into());
+    if let Some(agent) = headers.get(USER_AGENT).and_then(edge::header_text) {
+        add(names::USER_AGENT_ORIGINAL, agent.into());
+    }
+    list
+}
