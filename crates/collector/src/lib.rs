@@ -1,25 +1,118 @@
-//! collector: see DESIGN.md.
+//! The embedded collector: receives OTLP and writes it to the files that the tools read, in the shapes of the
+//! OpenTelemetry Collector's own files. It stands in for the Collector where nothing is installed.
+//!
+//! `traces.jsonl` and `metrics.jsonl` hold OTLP/JSON, one export request a line; `logs.jsonl` one flat line a record.
+//!
+//! Promises: an export is answered after its lines are written, so that what was acknowledged survives the death of
+//! this process; what cannot be written is refused so that the sender comes again; secrets are blanked first.
+//! Refuses: queues, batches, other exporters, pipelines to configure; and it never exports its own telemetry, nor
+//! makes spans of the requests that bring it.
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+
+/// The directory, its lock and its files.
+mod directory;
+/// A file of whole lines.
+mod file;
+/// When a file is put away, and how long it is kept.
+mod rotate;
+
+/// What came in and what was written.
+mod counts;
+/// OTLP/gRPC.
+mod otlp_grpc;
+/// OTLP/HTTP.
+mod otlp_http;
+/// From a decoded request to its lines in a file.
+mod receiver;
+/// Serving both protocols.
+mod routes;
+/// Traces, logs and metrics: what each does differently.
+mod signal;
+
+/// OTLP/JSON in.
+mod from_json;
+/// The lengths of ids.
+mod ids;
+/// JSON into bytes.
+mod json;
+/// Flat log lines.
+mod line;
+/// Why a request cannot be read.
+mod malformed;
+/// OTLP/JSON out.
+mod otlp_json;
+/// Blanking secrets.
+mod redact;
+
+pub use redact::{BLOCKED_KEY_PATTERNS, BLOCKED_VALUES};
+
+use directory::Directory;
+use receiver::Receiver;
+use rotate::{Keep, Rotation};
 
 /// What can be told to this program, as flags or environment.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Settings {
-    /// Address to serve on; port 0 lets the system choose
+    /// Address of OTLP/gRPC; port 0 lets the system choose. Both addresses take both protocols
     #[arg(long, env = "THROUGHLINE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:4317")]
     pub listen: SocketAddr,
+    /// Address of OTLP/HTTP
+    #[arg(long, env = "THROUGHLINE_HTTP_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:4318")]
+    pub http_listen: SocketAddr,
+    /// Directory of traces.jsonl, logs.jsonl and metrics.jsonl; made where it is missing
+    #[arg(long, env = "THROUGHLINE_DIRECTORY", value_name = "PATH", default_value = "./telemetry")]
+    pub directory: PathBuf,
+    /// A file that would grow larger than this is put away under a name with its time
+    #[arg(long, env = "THROUGHLINE_ROTATE_BYTES", value_name = "BYTES", default_value_t = 100 << 20)]
+    pub rotate_bytes: u64,
+    /// How many files that were put away to keep, of each kind [default: all]
+    #[arg(long, env = "THROUGHLINE_KEEP_FILES", value_name = "NUMBER")]
+    pub keep_files: Option<NonZeroU32>,
+    /// For how many hours to keep files that were put away [default: for ever]
+    #[arg(long, env = "THROUGHLINE_KEEP_HOURS", value_name = "HOURS")]
+    pub keep_hours: Option<NonZeroU32>,
     #[command(flatten)]
-    #[allow(missing_docs)]
+    #[allow(missing_docs, reason = "its text would become the help of the command")]
+    pub limits: service::Limits,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "its text would become the help of the command")]
     pub service: service::Settings,
+}
+
+impl Settings {
+    fn rotation(&self) -> Rotation {
+        let age = self.keep_hours.map(|hours| Duration::from_secs(u64::from(hours.get()) * 3600));
+        Rotation { bytes: self.rotate_bytes, keep: Keep { files: self.keep_files, age } }
+    }
 }
 
 /// Runs the process to its end.
 pub fn run(settings: Settings) -> ExitCode {
-    let identity = service::Identity { service: "collector", exports: true };
+    let identity = service::Identity { service: "collector", exports: false };
     let common = settings.service.clone();
-    service::run(identity, common, async |life| open(settings, life).await)
+    service::run(identity, common, async |life| open(settings, life))
 }
 
-async fn open(_settings: Settings, _life: &mut service::Life) -> Result<(), service::Error> {
-    todo!()
+fn open(settings: Settings, life: &mut service::Life) -> Result<(), service::Error> {
+    let directory = Directory::open(&settings.directory, settings.rotation()).map_err(|error| {
+        let doing = format!("open the directory `{}`", settings.directory.display());
+        service::Error::Start { doing, source: error.into() }
+    })?;
+    let largest = usize::try_from(settings.limits.max_body_bytes).unwrap_or(usize::MAX);
+    let receiver = Arc::new(Receiver::new(directory, largest));
+    for listen in [settings.listen, settings.http_listen] {
+        let receiver = receiver.clone();
+        life.serve(listen, settings.limits.clone(), true, move |_thread| routes::routes(receiver.clone()))?;
+    }
+    let readable = receiver.clone();
+    life.ready_when("directory", move || {
+        let writable = readable.directory.check_writable();
+        Box::pin(std::future::ready(writable))
+    });
+    life.after_drain(move || {
+        receiver.counts.tell();
+        Box::pin(std::future::ready(()))
+    });
+    Ok(())
 }
