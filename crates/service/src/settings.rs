@@ -6,6 +6,8 @@ use std::{net::SocketAddr, time::Duration};
 /// Flattened into each program's own settings.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Process")]
+// A program that flattens this in calls its own settings the same, and two groups of one name panic in clap.
+#[group(skip)]
 pub struct Settings {
     /// Address of /healthz, /readyz and what an operator asks; keep it off the public network
     #[arg(long, env = "THROUGHLINE_ADMIN_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:0")]
