@@ -53,6 +53,9 @@ use rotate::{Keep, Rotation};
 
 /// What can be told to this program, as flags or environment.
 #[derive(Clone, Debug, clap::Args)]
+#[command(mut_arg("max_body_bytes", |argument| argument
+    .default_value("16777216")
+    .help("Largest message in bytes, also when decompressed")))]
 pub struct Settings {
     /// Address of OTLP/gRPC; port 0 lets the system choose. Both addresses take both protocols
     #[arg(long, env = "THROUGHLINE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:4317")]
@@ -69,9 +72,9 @@ pub struct Settings {
     /// How many files that were put away to keep, of each kind [default: all]
     #[arg(long, env = "THROUGHLINE_KEEP_FILES", value_name = "NUMBER")]
     pub keep_files: Option<NonZeroU32>,
-    /// For how many hours to keep files that were put away [default: for ever]
-    #[arg(long, env = "THROUGHLINE_KEEP_HOURS", value_name = "HOURS")]
-    pub keep_hours: Option<NonZeroU32>,
+    /// For how long to keep files that were put away [default: for ever]
+    #[arg(long, env = "THROUGHLINE_KEEP_FOR", value_name = "DURATION", value_parser = service::parse_duration)]
+    pub keep_for: Option<Duration>,
     #[command(flatten)]
     #[allow(missing_docs, reason = "its text would become the help of the command")]
     pub limits: service::Limits,
@@ -82,8 +85,7 @@ pub struct Settings {
 
 impl Settings {
     fn rotation(&self) -> Rotation {
-        let age = self.keep_hours.map(|hours| Duration::from_secs(u64::from(hours.get()) * 3600));
-        Rotation { bytes: self.rotate_bytes, keep: Keep { files: self.keep_files, age } }
+        Rotation { bytes: self.rotate_bytes, keep: Keep { files: self.keep_files, age: self.keep_for } }
     }
 }
 
