@@ -12,6 +12,8 @@ use crate::pick::Balance;
 /// that it is the inner one, which knows more, that says what went wrong: see [`Settings::behind_a_proxy`].
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Next hop")]
+// Its name is that of the settings it is flattened into, and two groups of one name panic in clap.
+#[group(skip)]
 pub struct Settings {
     /// Address of the next hop, `http://host:port`; repeatable, a DNS name stands for all its addresses
     #[arg(
