@@ -1,1 +1,36 @@
 //! OTLP files → one request's story. Knows OTLP and the flat line, nothing of ours.
+//!
+//! [`Search`] reads what the Collector wrote and keeps what belongs to one id; [`Story`] orders it into a tree, purely;
+//! [`text`] and [`json`] show it. Nothing is ever written beside the files that are read.
+//!
+//! Nothing in the input can make it panic, recurse or print a control character: files come from anybody.
+
+/// Text from data, made harmless for a terminal.
+mod escape;
+/// Ids in every spelling, and what a person may type for one.
+pub mod id;
+/// Paths → blocks of whole lines.
+pub mod input;
+/// A story as JSON.
+pub mod json;
+/// The flat line.
+pub mod line;
+/// The names that are read: attributes and fields.
+pub mod names;
+/// OTLP/JSON → spans and lines.
+mod otlp;
+/// Which lines may concern an id.
+pub mod scan;
+/// One search over files that may still grow.
+mod search;
+/// A span, whatever the spelling of its file.
+pub mod span;
+/// Spans and lines → one request's story.
+pub mod story;
+/// A story as text.
+pub mod text;
+
+pub use id::{NotAnId, SpanId, TraceId, Wanted};
+pub use input::{Input, Unreadable};
+pub use search::Search;
+pub use story::Story;

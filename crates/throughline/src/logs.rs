@@ -1,8 +1,21 @@
-//! `logs`.
+//! `logs`: prints one request's log lines as they are, in time order, each once: for `jq` and the like.
+//!
+//! Exit codes: as `trace`.
+
+use std::process::ExitCode;
+
+use crate::reading;
+
 /// What can be told to `logs`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Settings {}
-/// Runs it.
-pub(crate) fn run(_settings: Settings) -> std::process::ExitCode {
-    todo!()
+pub(crate) struct Settings {
+    #[command(flatten)]
+    question: reading::Question,
+}
+
+/// Prints the lines.
+pub(crate) fn run(settings: Settings) -> ExitCode {
+    reading::answer(settings.question, |search, trace| {
+        Ok(search.lines(trace).into_iter().map(|line| line.raw + "\n").collect())
+    })
 }

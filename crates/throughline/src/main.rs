@@ -9,6 +9,8 @@ use clap::{Parser, Subcommand};
 
 /// `logs`: one request's log lines, from files.
 mod logs;
+/// What `trace` and `logs` share: where the files are, which trace is meant.
+mod reading;
 /// `ready`: asks a process whether it can serve.
 mod ready;
 /// `trace`: one request's story, from files.

@@ -1,0 +1,277 @@
+//! Paths → blocks of whole lines: directories, files, standard input, gzip or not.
+//!
+//! Reading again gives only what has been written since: files may grow, be rotated and be packed while they are read.
+//! Memory is bounded by the longest line ([`LONGEST_LINE`]), whatever the size of the files. Nothing is written.
+
+use std::collections::HashMap;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+use memchr::{memchr, memrchr};
+
+use crate::scan::count_lines;
+
+/// A line that is longer is skipped and counted: far beyond any batch that a Collector makes.
+pub const LONGEST_LINE: usize = 256 << 20;
+const BLOCK: usize = 1 << 20;
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// A place that was named and cannot be read at all.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read `{}`", path.display())]
+pub struct Unreadable {
+    /// The place.
+    pub path: PathBuf,
+    /// Why.
+    pub source: io::Error,
+}
+
+/// How much was read, and what could not be.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Files read at least in part, standard input included.
+    pub files: u64,
+    /// Lines read, whatever they hold.
+    pub lines: u64,
+    /// Lines longer than [`LONGEST_LINE`].
+    pub too_long: u64,
+    /// Files that end in the middle of their packed data.
+    pub cut_short: u64,
+    /// Files among others that could not be read.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// The places to read from, and how far each file in them has been read.
+#[derive(Debug)]
+pub struct Input {
+    places: Vec<PathBuf>,
+    read: HashMap<(u64, u64), Progress>,
+    buffer: Vec<u8>,
+    tally: Tally,
+    has_read_stdin: bool,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Progress {
+    offset: u64,
+    /// Packed files are read once: nobody appends to them.
+    is_packed: bool,
+}
+
+impl Input {
+    /// Reads from `places`: directories, files, and `-` for standard input. A file that is reached twice is read once.
+    pub fn new(places: Vec<PathBuf>) -> Self {
+        Self {
+            places,
+            read: HashMap::new(),
+            buffer: vec![0; BLOCK],
+            tally: Tally::default(),
+            has_read_stdin: false,
+        }
+    }
+
+    /// How much has been read until now.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Forgets what has been read, so that everything is read again; standard input cannot be.
+    pub fn rewind(&mut self) {
+        self.read.clear();
+        self.tally = Tally::default();
+    }
+
+    /// Gives everything that was not read yet to `visit`, in blocks of whole lines. A last line without its end is
+    /// given with `false`: `visit` says whether it was understood; if not, it is read again next time.
+    ///
+    /// # Errors
+    /// A named place is not there or cannot be opened. A file that was found in a directory is counted instead.
+    pub fn read(&mut self, visit: &mut dyn FnMut(&[u8], bool) -> bool) -> Result<(), Unreadable> {
+        self.tally.unreadable.clear();
+        for place in self.places.clone() {
+            if place.as_os_str() == "-" {
+                if !std::mem::replace(&mut self.has_read_stdin, true) {
+                    self.stream(Box::new(io::stdin()), &place, visit)?;
+                }
+                continue;
+            }
+            let unreadable = |source| Unreadable { path: place.clone(), source };
+            let metadata = fs::metadata(&place).map_err(unreadable)?;
+            if !metadata.is_dir() {
+                self.file(&place, visit)?;
+                continue;
+            }
+            for path in telemetry_files(&place).map_err(unreadable)? {
+                match self.file(&path, visit) {
+                    // Rotation took it away between listing and opening.
+                    Err(Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                    Err(unreadable) => self.tally.unreadable.push(unreadable),
+                    Ok(()) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: &Path, visit: &mut dyn FnMut(&[u8], bool) -> bool) -> Result<(), Unreadable> {
+        let unreadable = |source| Unreadable { path: path.to_owned(), source };
+        let mut file = File::open(path).map_err(unreadable)?;
+        let metadata = file.metadata().map_err(unreadable)?;
+        let key = (metadata.dev(), metadata.ino());
+        if !metadata.is_file() {
+            // A pipe or a device: read to its end, once.
+            return match self.read.insert(key, Progress::default()) {
+                Some(_) => Ok(()),
+                None => self.stream(Box::new(file), path, visit),
+            };
+        }
+        let mut progress = self.progress(key, &metadata);
+        if progress.is_packed || progress.offset == metadata.len() {
+            return Ok(());
+        }
+        let mut magic = [0; 2];
+        if file.read_at(&mut magic, 0).map_err(unreadable)? == 2 && magic == GZIP {
+            self.read.insert(key, Progress { offset: 0, is_packed: true });
+            return self.stream(Box::new(file), path, visit);
+        }
+        file.seek(SeekFrom::Start(progress.offset)).map_err(unreadable)?;
+        // Up to the length at opening: a file that grows faster than it is read must not keep us here.
+        let mut new = file.take(metadata.len() - progress.offset);
+        progress.offset += self.blocks(&mut new, visit).map_err(unreadable)?;
+        self.read.insert(key, progress);
+        Ok(())
+    }
+
+    /// How far the file was read; from its beginning if it has become shorter.
+    fn progress(&mut self, key: (u64, u64), metadata: &Metadata) -> Progress {
+        match self.read.get(&key) {
+            Some(progress) if progress.is_packed || progress.offset <= metadata.len() => *progress,
+            Some(_) => Progress::default(),
+            None => {
+                self.tally.files += 1;
+                Progress::default()
+            }
+        }
+    }
+
+    /// Reads to the end of what cannot be read twice, unpacking it if it is packed.
+    fn stream(
+        &mut self,
+        mut reader: Box<dyn Read>,
+        path: &Path,
+        visit: &mut dyn FnMut(&[u8], bool) -> bool,
+    ) -> Result<(), Unreadable> {
+        let unreadable = |source| Unreadable { path: path.to_owned(), source };
+        if path.as_os_str() == "-" {
+            self.tally.files += 1;
+        }
+        let mut magic = Vec::new();
+        reader.by_ref().take(2).read_to_end(&mut magic).map_err(unreadable)?;
+        let is_packed = magic == GZIP;
+        let whole = io::Cursor::new(magic).chain(reader);
+        if !is_packed {
+            self.blocks(&mut { whole }, visit).map_err(unreadable)?;
+            return Ok(());
+        }
+        match self.blocks(&mut MultiGzDecoder::new(whole), visit) {
+            // Still being written, or its writer was killed: what came out of it counts.
+            Err(source) if is_cut_short(&source) => self.tally.cut_short += 1,
+            Err(source) => return Err(unreadable(source)),
+            Ok(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Gives `reader`'s lines to `visit` and returns how many bytes need not be read again.
+    fn blocks(
+        &mut self,
+        reader: &mut dyn Read,
+        visit: &mut dyn FnMut(&[u8], bool) -> bool,
+    ) -> io::Result<u64> {
+        let mut done = 0;
+        let mut filled = 0;
+        loop {
+            if filled == self.buffer.len() {
+                if filled >= LONGEST_LINE {
+                    let (skipped, rest) = skip_line(reader, &mut self.buffer)?;
+                    done += filled as u64 + skipped;
+                    filled = rest;
+                    self.tally.too_long += 1;
+                    continue;
+                }
+                self.buffer.resize(filled * 2, 0);
+            }
+            let count = match reader.read(&mut self.buffer[filled..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                count => count?,
+            };
+            if count == 0 {
+                break;
+            }
+            let from = filled;
+            filled += count;
+            if let Some(newline) = memrchr(b'\n', &self.buffer[from..filled]) {
+                let end = from + newline + 1;
+                self.tally.lines += count_lines(&self.buffer[..end]);
+                visit(&self.buffer[..end], true);
+                self.buffer.copy_within(end..filled, 0);
+                filled -= end;
+                done += end as u64;
+            }
+        }
+        if filled > 0 && visit(&self.buffer[..filled], false) {
+            self.tally.lines += 1;
+            done += filled as u64;
+        }
+        Ok(done)
+    }
+}
+
+/// Reads on to the end of a line: how many bytes were dropped, and how many of the next line are in `buffer`.
+fn skip_line(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<(u64, usize)> {
+    let mut dropped = 0;
+    loop {
+        let count = reader.read(buffer)?;
+        if count == 0 {
+            return Ok((dropped, 0));
+        }
+        if let Some(newline) = memchr(b'\n', &buffer[..count]) {
+            buffer.copy_within(newline + 1..count, 0);
+            return Ok((dropped + newline as u64 + 1, count - newline - 1));
+        }
+        dropped += count as u64;
+    }
+}
+
+fn is_cut_short(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
+    )
+}
+
+/// The files of `directory` that may hold spans or log lines, in the order of their names.
+fn telemetry_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if is_telemetry(&entry.file_name().to_string_lossy()) && !entry.path().is_dir() {
+            files.push(entry.path());
+        }
+    }
+    files.sort_unstable();
+    Ok(files)
+}
+
+/// Whether a file of this name is read when its directory is named: JSON lines, rotated and packed ones too. Metrics
+/// are not: their exemplars name traces, and they are large.
+fn is_telemetry(name: &str) -> bool {
+    let unpacked = name.strip_suffix(".gz").unwrap_or(name);
+    let (stem, suffix) = unpacked.rsplit_once('.').unwrap_or((unpacked, ""));
+    let is_numbered = !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_digit());
+    let form = if is_numbered { stem.rsplit_once('.').map_or("", |(_, form)| form) } else { suffix };
+    matches!(form, "jsonl" | "json" | "ndjson") && !name.starts_with("metrics")
+}

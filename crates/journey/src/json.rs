@@ -1,0 +1,199 @@
+//! A story as JSON: a stable form for programs. Members may be added; none changes its meaning.
+//!
+//! ```json
+//! {
+//!   "trace_id": "32 hex digits",
+//!   "complete": true,
+//!   "gaps": [{"kind": "span", "span_id": "16 hex digits", "named_by": ["cache"]}],
+//!   "method": "GET", "path": "/api/bookings", "status": 200, "error_type": null,
+//!   "started_at_unix_ns": 1795300000123456789, "duration_ms": 12.4, "extent_ms": 12.4,
+//!   "services": ["load_balancer", "cache"],
+//!   "duplicate_spans": 0,
+//!   "spans": [{
+//!     "span_id": "…", "parent_span_id": null, "depth": 0, "service": "load_balancer", "instance": "…", "name": "GET",
+//!     "kind": "server", "start_offset_ms": 0.0, "duration_ms": 12.4, "own_ms": 0.3, "failed": false,
+//!     "status_message": "", "attempt": null, "attempts": null, "attributes": {}, "events": [], "links": []
+//!   }],
+//!   "lines": [{"offset_ms": 12.3, "line": {"message": "request", "span_id": "…"}}]
+//! }
+//! ```
+//!
+//! `spans` is flat, each span before what it caused (`depth` says how deep), siblings in time order; `gaps[].kind` is
+//! `caller`, `span`, `circle` or `spans`. `lines` is in time order; `line` is the object as it was written.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::names;
+use crate::span::{Attributes, Event, Kind, Link, Span};
+use crate::story::{Gap, Node, Story, in_time_order};
+
+#[derive(Serialize)]
+struct Whole<'s> {
+    trace_id: String,
+    complete: bool,
+    gaps: Vec<GapForm>,
+    method: Option<String>,
+    path: Option<String>,
+    status: Option<u64>,
+    error_type: Option<String>,
+    started_at_unix_ns: u64,
+    duration_ms: Option<f64>,
+    extent_ms: f64,
+    services: Vec<&'s str>,
+    duplicate_spans: usize,
+    spans: Vec<SpanForm<'s>>,
+    lines: Vec<LineForm>,
+}
+
+#[derive(Serialize)]
+struct GapForm {
+    kind: &'static str,
+    span_id: Option<String>,
+    named_by: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct SpanForm<'s> {
+    span_id: String,
+    parent_span_id: Option<String>,
+    depth: usize,
+    service: &'s str,
+    instance: Option<&'s str>,
+    name: &'s str,
+    kind: Kind,
+    start_offset_ms: f64,
+    duration_ms: f64,
+    own_ms: f64,
+    failed: bool,
+    status_message: &'s str,
+    attempt: Option<u64>,
+    attempts: Option<u64>,
+    attributes: &'s Attributes,
+    events: Vec<EventForm<'s>>,
+    links: Vec<LinkForm<'s>>,
+}
+
+#[derive(Serialize)]
+struct EventForm<'s> {
+    offset_ms: f64,
+    name: &'s str,
+    attributes: &'s Attributes,
+}
+
+#[derive(Serialize)]
+struct LinkForm<'s> {
+    trace_id: String,
+    span_id: String,
+    /// What the link leads to, where it is in the files.
+    service: Option<String>,
+    name: Option<String>,
+    /// From the end of what it leads to until the start of this span; negative if that ended later.
+    earlier_ms: Option<f64>,
+    attributes: &'s Attributes,
+}
+
+#[derive(Serialize)]
+struct LineForm {
+    offset_ms: Option<f64>,
+    line: Option<Box<RawValue>>,
+}
+
+/// `story` as one JSON object on one line, without its end.
+pub fn render(story: &Story) -> String {
+    let (zero, end) = story.extent();
+    let root = story.root();
+    let gaps = story.gaps();
+    let whole = Whole {
+        trace_id: story.trace.to_string(),
+        complete: matches!(gaps.as_slice(), [] | [Gap::Caller(_)]),
+        gaps: gaps.into_iter().map(gap).collect(),
+        method: root.and_then(|root| root.text(names::METHOD)),
+        path: root.and_then(|root| root.text(names::PATH)),
+        status: root.and_then(|root| root.number(names::STATUS)),
+        error_type: root.and_then(|root| root.text(&[names::ERROR_TYPE])),
+        started_at_unix_ns: zero,
+        duration_ms: root.map(|root| milliseconds(root.duration())),
+        extent_ms: milliseconds(end - zero),
+        services: story.services(),
+        duplicate_spans: story.duplicates,
+        spans: story
+            .nodes
+            .iter()
+            .filter_map(|node| Some(span(story, node, node.span.as_ref()?, zero)))
+            .collect(),
+        lines: lines(story, zero),
+    };
+    serde_json::to_string(&whole).expect("text, numbers and maps with text keys always have a JSON form")
+}
+
+fn gap(gap: Gap) -> GapForm {
+    let form = |kind, id: Option<crate::SpanId>, named_by| GapForm {
+        kind,
+        span_id: id.map(|id| id.to_string()),
+        named_by,
+    };
+    match gap {
+        Gap::Caller(id) => form("caller", Some(id), Vec::new()),
+        Gap::Span { id, named_by } => form("span", Some(id), named_by),
+        Gap::Circle(id) => form("circle", Some(id), Vec::new()),
+        Gap::Spans => form("spans", None, Vec::new()),
+    }
+}
+
+fn span<'s>(story: &'s Story, node: &Node, span: &'s Span, zero: u64) -> SpanForm<'s> {
+    SpanForm {
+        span_id: span.id.to_string(),
+        parent_span_id: span.parent.map(|id| id.to_string()),
+        depth: node.depth,
+        service: &span.service,
+        instance: span.instance.as_deref(),
+        name: &span.name,
+        kind: span.kind,
+        start_offset_ms: offset(span.start, zero),
+        duration_ms: milliseconds(span.duration()),
+        own_ms: milliseconds(node.own),
+        failed: span.failed,
+        status_message: &span.status_message,
+        attempt: node.attempt.map(|(number, _)| number),
+        attempts: node.attempt.map(|(_, of)| of),
+        attributes: &span.attributes,
+        events: span.events.iter().map(|event| event_form(event, zero)).collect(),
+        links: span.links.iter().map(|link| link_form(story, span, link)).collect(),
+    }
+}
+
+fn event_form(event: &Event, zero: u64) -> EventForm<'_> {
+    EventForm { offset_ms: offset(event.time, zero), name: &event.name, attributes: &event.attributes }
+}
+
+fn link_form<'s>(story: &Story, span: &Span, link: &'s Link) -> LinkForm<'s> {
+    let target = story.target(link);
+    LinkForm {
+        trace_id: link.trace.to_string(),
+        span_id: link.span.to_string(),
+        earlier_ms: target.as_ref().map(|target| offset(span.start, target.end)),
+        service: target.as_ref().map(|target| target.service.clone()),
+        name: target.map(|target| target.name),
+        attributes: &link.attributes,
+    }
+}
+
+fn lines(story: &Story, zero: u64) -> Vec<LineForm> {
+    let form = |line: crate::line::Line| LineForm {
+        offset_ms: line.time.map(|time| offset(time, zero)),
+        // It was read as JSON; were it no more, the rest of the story would still be worth having.
+        line: RawValue::from_string(line.raw).ok(),
+    };
+    in_time_order(story.lines().cloned().collect()).into_iter().map(form).collect()
+}
+
+fn milliseconds(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e6
+}
+
+/// Milliseconds from `zero` to `time`.
+fn offset(time: u64, zero: u64) -> f64 {
+    let apart = milliseconds(time.abs_diff(zero));
+    if time < zero { -apart } else { apart }
+}

@@ -1,0 +1,75 @@
+//! The names that journey reads, once: attributes of spans and resources, and fields of a log line.
+//!
+//! They are OpenTelemetry's, with the older spellings that other systems still write; the first spelling found wins.
+
+/// The resource attribute that names the service.
+pub const SERVICE: &str = "service.name";
+/// The resource attribute that names the process.
+pub const INSTANCE: &str = "service.instance.id";
+
+/// The request's method.
+pub const METHOD: &[&str] = &["http.request.method", "http.method"];
+/// The request's path.
+pub const PATH: &[&str] = &["url.path", "http.target", "url.full", "http.url"];
+/// The template that the path matched.
+pub const ROUTE: &[&str] = &["http.route"];
+/// The answer's status.
+pub const STATUS: &[&str] = &["http.response.status_code", "http.status_code"];
+/// Which try of a request this is, counted from 0.
+pub const RESEND_COUNT: &[&str] = &["http.request.resend_count", "http.resend_count"];
+/// The kind of failure.
+pub const ERROR_TYPE: &str = "error.type";
+/// The other end's name, and its port.
+pub const PEER: &[(&str, &str)] = &[
+    ("server.address", "server.port"),
+    ("network.peer.address", "network.peer.port"),
+    ("net.peer.name", "net.peer.port"),
+];
+/// What database answered.
+pub const DATABASE: &[&str] = &["db.system.name", "db.system"];
+/// The statement, without its values.
+pub const STATEMENT: &[&str] = &["db.query.text", "db.statement"];
+
+/// The replica that an attempt went to.
+pub const REPLICA: &str = "throughline.replica";
+/// Why the attempt before this one was not enough.
+pub const RETRY_REASON: &str = "throughline.retry_reason";
+/// What a cache decided.
+pub const CACHE_RESULT: &str = "throughline.cache.result";
+/// The name of the event that tells of an exception.
+pub const EXCEPTION: &str = "exception";
+/// The message of an exception.
+pub const EXCEPTION_MESSAGE: &str = "exception.message";
+/// Where an exception was raised: many lines of text.
+pub const EXCEPTION_STACKTRACE: &str = "exception.stacktrace";
+
+/// OpenTelemetry's attributes that have a name of their own in the flat line: (attribute, field).
+pub const LINE_FIELDS: &[(&str, &str)] = &[
+    ("http.request.method", "method"),
+    ("url.path", "path"),
+    ("http.response.status_code", "status"),
+    ("log.record.uid", "uid"),
+];
+/// The prefix that the flat line drops from attributes.
+pub const OWN_PREFIX: &str = "throughline.";
+
+/// Fields of the flat line, each with other loggers' spellings.
+pub const LINE_TIMESTAMP: &[&str] = &["timestamp", "time", "ts", "@timestamp"];
+/// As [`LINE_TIMESTAMP`].
+pub const LINE_LEVEL: &[&str] = &["level", "severity"];
+/// As [`LINE_TIMESTAMP`].
+pub const LINE_SERVICE: &[&str] = &["service", SERVICE];
+/// As [`LINE_TIMESTAMP`].
+pub const LINE_INSTANCE: &[&str] = &["instance", INSTANCE];
+/// As [`LINE_TIMESTAMP`].
+pub const LINE_UID: &[&str] = &["uid", "log.record.uid"];
+/// As [`LINE_TIMESTAMP`].
+pub const LINE_LOGGER: &[&str] = &["logger"];
+/// As [`LINE_TIMESTAMP`].
+pub const LINE_MESSAGE: &[&str] = &["message", "msg"];
+/// As [`LINE_TIMESTAMP`].
+pub const LINE_TRACE: &[&str] = &["trace_id", "traceId", "traceid"];
+/// As [`LINE_TIMESTAMP`].
+pub const LINE_SPAN: &[&str] = &["span_id", "spanId", "spanid"];
+/// How long the request took, in milliseconds, on the line that sums it up.
+pub const LINE_RESPONSE_TIME: &str = "response_time_ms";

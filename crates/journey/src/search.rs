@@ -1,0 +1,186 @@
+//! One search: reads [`Input`], keeps what belongs to the wanted id, says what could not be read.
+
+use std::collections::HashMap;
+
+use serde::de::IgnoredAny;
+
+use crate::id::{SpanId, TraceId, Wanted};
+use crate::input::{Input, Tally, Unreadable};
+use crate::line::Line;
+use crate::otlp::Request;
+use crate::scan::Needles;
+use crate::span::{Attributes, Span};
+use crate::story::{Story, Target};
+
+/// Spans of other traces that one trace links to are looked up until there are this many.
+const MOST_LINKS: usize = 64;
+/// A line is given up after so many places in it that only looked like a beginning.
+const MOST_FAILURES: usize = 8;
+
+/// A search for an id, over files that may still grow.
+#[derive(Debug)]
+pub struct Search {
+    wanted: Wanted,
+    needles: Needles,
+    input: Input,
+    found: Found,
+}
+
+/// What was found until now.
+#[derive(Debug, Default)]
+struct Found {
+    spans: Vec<Span>,
+    lines: Vec<Line>,
+    damaged: u64,
+    half: u64,
+}
+
+impl Search {
+    /// Looks for `wanted` in `input`; nothing is read yet.
+    pub fn new(wanted: Wanted, input: Input) -> Self {
+        Self { needles: Needles::of(&wanted), wanted, input, found: Found::default() }
+    }
+
+    /// Reads what has been written since the last call.
+    ///
+    /// # Errors
+    /// As [`Input::read`].
+    pub fn read(&mut self) -> Result<(), Unreadable> {
+        let Self { wanted, needles, input, found } = self;
+        found.half = 0;
+        input.read(&mut |block, is_ended| {
+            let mut is_understood = is_ended;
+            for line in needles.lines(block) {
+                is_understood = found.take(line, needles, |trace| wanted.is(trace));
+                match (is_understood, is_ended) {
+                    (true, _) => {}
+                    (false, true) => found.damaged += 1,
+                    (false, false) => found.half += 1,
+                }
+            }
+            is_understood
+        })
+    }
+
+    /// How many spans and lines were found, duplicates included: grows with everything that is found.
+    pub fn count(&self) -> usize {
+        self.found.spans.len() + self.found.lines.len()
+    }
+
+    /// The traces found, in the order of their ids.
+    pub fn traces(&self) -> Vec<TraceId> {
+        let mut traces: Vec<TraceId> = self.found.spans.iter().map(|span| span.trace).collect();
+        traces.extend(self.found.lines.iter().map(|line| line.trace));
+        traces.sort_unstable();
+        traces.dedup();
+        traces
+    }
+
+    /// The story of `trace`, as far as it has been read.
+    pub fn story(&self, trace: TraceId) -> Story {
+        let spans = self.found.spans.iter().filter(|span| span.trace == trace).cloned().collect();
+        Story::new(trace, spans, self.lines(trace))
+    }
+
+    /// The log lines of `trace`, in time order, each once.
+    pub fn lines(&self, trace: TraceId) -> Vec<Line> {
+        let lines = self.found.lines.iter().filter(|line| line.trace == trace).cloned().collect();
+        crate::story::in_time_order(lines)
+    }
+
+    /// Looks up the spans that `story` links to, reading everything once more; does nothing if it links to none.
+    ///
+    /// # Errors
+    /// As [`Input::read`].
+    pub fn follow_links(&mut self, story: &mut Story) -> Result<(), Unreadable> {
+        let ids: Vec<(TraceId, SpanId)> = story.links().take(MOST_LINKS).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let needles = Needles::of_spans(ids.iter().map(|(_, span)| span));
+        let mut targets = HashMap::new();
+        let mut found = Found::default();
+        self.input.rewind();
+        self.input.read(&mut |block, is_ended| {
+            for line in needles.lines(block) {
+                found.take(line, &needles, |trace| ids.iter().any(|(linked, _)| *linked == trace));
+            }
+            for span in found.spans.drain(..).filter(|span| ids.contains(&(span.trace, span.id))) {
+                targets.insert((span.trace, span.id), Target::of(&span));
+            }
+            found.lines.clear();
+            is_ended
+        })?;
+        story.name_links(&targets);
+        Ok(())
+    }
+
+    /// How much was read.
+    pub fn tally(&self) -> &Tally {
+        self.input.tally()
+    }
+
+    /// How many lines hold the id and could not be understood: damaged ones, and ones that end too early.
+    pub fn not_understood(&self) -> (u64, u64) {
+        (self.found.damaged, self.found.half)
+    }
+}
+
+impl Found {
+    /// Keeps what `line` tells about a wanted trace; `false` if it is no JSON, or only in part.
+    fn take(&mut self, line: &[u8], needles: &Needles, is_wanted: impl Fn(TraceId) -> bool) -> bool {
+        let text = String::from_utf8_lossy(line);
+        // A crash leaves zeros where a file system had not written its data yet.
+        let mut rest = text.trim_matches(|letter: char| letter == '\0' || letter.is_ascii_whitespace());
+        let mut failures = 0;
+        while !rest.is_empty() {
+            let length = match self.take_object(rest, needles, &is_wanted) {
+                Some(length) => length,
+                // The writer was killed and went on in the same line: what comes after may be whole.
+                None => {
+                    failures += 1;
+                    match next_object(rest).filter(|_| failures < MOST_FAILURES) {
+                        Some(at) => at,
+                        None => break,
+                    }
+                }
+            };
+            rest = rest[length..]
+                .trim_start_matches(|letter: char| letter == '\0' || letter.is_ascii_whitespace());
+        }
+        failures == 0
+    }
+
+    /// Takes the object that `text` begins with and says how long it is.
+    fn take_object(
+        &mut self,
+        text: &str,
+        needles: &Needles,
+        is_wanted: &impl Fn(TraceId) -> bool,
+    ) -> Option<usize> {
+        let mut requests = serde_json::Deserializer::from_str(text).into_iter::<Request<'_>>();
+        let request = requests.next()?.ok()?;
+        let length = requests.byte_offset();
+        if request.is_one() {
+            let Self { spans, lines, .. } = self;
+            let span = |span: Span| spans.extend(Some(span).filter(|span| is_wanted(span.trace)));
+            let line = |line: Line| lines.extend(Some(line).filter(|line| is_wanted(line.trace)));
+            request.each(needles, span, line);
+            return Some(length);
+        }
+        let object: Attributes = serde_json::from_str(&text[..length]).ok()?;
+        let line = Line::from_object(object, text[..length].to_owned());
+        self.lines.extend(line.filter(|line| is_wanted(line.trace)));
+        Some(length)
+    }
+}
+
+/// Where in `text`, beyond its beginning, a written line seems to begin: an export request, or else a flat line, which
+/// holds no other object.
+fn next_object(text: &str) -> Option<usize> {
+    let rest = text.get(1..)?;
+    let starts = ["{\"resourceSpans\"", "{\"resourceLogs\"", "{\"resource_spans\"", "{\"resource_logs\""];
+    let request = starts.iter().filter_map(|start| rest.find(start)).min();
+    let flat = || rest.rfind("{\"").filter(|at| serde_json::from_str::<IgnoredAny>(&rest[*at..]).is_ok());
+    request.or_else(flat).map(|at| at + 1)
+}

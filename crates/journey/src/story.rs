@@ -1,0 +1,209 @@
+//! The story: what one request did, in time order, built from spans and log lines of all services.
+//!
+//! Pure: spans and lines in, a tree out, the same for any order of the input. Every span is in it exactly once, whatever
+//! its parents claim: parents that were never written get a place of their own, circles are cut open.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::id::{SpanId, TraceId};
+use crate::line::Line;
+use crate::names;
+use crate::span::{Kind, Link, Span};
+
+/// Which part of a span's time its children cover.
+mod cover;
+/// What a story lacks.
+mod gaps;
+/// Parents and children → one order.
+mod tree;
+
+pub use cover::Cover;
+pub use gaps::Gap;
+
+/// What one request did.
+#[derive(Debug)]
+pub struct Story {
+    /// The request's trace.
+    pub trace: TraceId,
+    /// Everything that has a place in the tree: each before what it caused, siblings in time order.
+    pub nodes: Vec<Node>,
+    /// Lines of the trace that name no span, in time order.
+    pub loose: Vec<Line>,
+    /// How many spans were written more than once.
+    pub duplicates: usize,
+    /// How many of those were not the same.
+    pub contradictions: usize,
+    places: HashMap<SpanId, usize>,
+    targets: HashMap<(TraceId, SpanId), Target>,
+}
+
+/// One place in the tree.
+#[derive(Debug)]
+pub struct Node {
+    /// Its id.
+    pub id: SpanId,
+    /// What was written under this id; `None`: it is only named, by its children or by lines.
+    pub span: Option<Span>,
+    /// The node that caused it, by its index.
+    pub parent: Option<usize>,
+    /// What it caused, by index, in time order.
+    pub children: Vec<usize>,
+    /// How many nodes stand above it.
+    pub depth: usize,
+    /// Its parents run in a circle, which was cut here.
+    pub is_cut: bool,
+    /// Nanoseconds of its time in which none of its children ran.
+    pub own: u64,
+    /// Which attempt it is, and of how many: siblings that ask the same of a next hop, one after the other.
+    pub attempt: Option<(u64, u64)>,
+    /// Its log lines, in time order.
+    pub lines: Vec<Line>,
+}
+
+/// A span that another one is linked to, as far as a story tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Its service.
+    pub service: String,
+    /// Its name.
+    pub name: String,
+    /// Nanoseconds since 1970.
+    pub end: u64,
+}
+
+impl Target {
+    pub(crate) fn of(span: &Span) -> Self {
+        Self { service: span.service.clone(), name: span.name.clone(), end: span.end }
+    }
+}
+
+impl Story {
+    /// Puts `spans` and `lines` of `trace` in order.
+    pub fn new(trace: TraceId, mut spans: Vec<Span>, lines: Vec<Line>) -> Self {
+        let (duplicates, contradictions) = drop_duplicates(&mut spans);
+        let (placed, loose): (Vec<Line>, Vec<Line>) =
+            in_time_order(lines).into_iter().partition(|line| line.span.is_some());
+        let mut nodes = tree::build(spans, placed);
+        for index in 0..nodes.len() {
+            nodes[index].own = cover::of(&nodes, index).own;
+            number_attempts(&mut nodes, index);
+        }
+        let places = nodes.iter().enumerate().map(|(index, node)| (node.id, index)).collect();
+        Self { trace, nodes, loose, duplicates, contradictions, places, targets: HashMap::new() }
+    }
+
+    /// The span that the request came in by: the first without a parent, else the first of all.
+    pub fn root(&self) -> Option<&Span> {
+        let tops = self.nodes.iter().filter(|node| node.parent.is_none());
+        tops.clone().find_map(|node| node.span.as_ref()).or_else(|| self.spans().next())
+    }
+
+    /// The spans, in the story's order.
+    pub fn spans(&self) -> impl Iterator<Item = &Span> {
+        self.nodes.iter().filter_map(|node| node.span.as_ref())
+    }
+
+    /// All lines, in no particular order.
+    pub fn lines(&self) -> impl Iterator<Item = &Line> {
+        self.nodes.iter().flat_map(|node| &node.lines).chain(&self.loose)
+    }
+
+    /// The services in the order in which the story first names them.
+    pub fn services(&self) -> Vec<&str> {
+        let (mut services, mut seen) = (Vec::new(), HashSet::new());
+        let of_nodes = self.nodes.iter().flat_map(|node| {
+            node.span.iter().map(|span| &*span.service).chain(node.lines.iter().map(|line| &*line.service))
+        });
+        for service in of_nodes.chain(self.loose.iter().map(|line| &*line.service)) {
+            if !service.is_empty() && seen.insert(service) {
+                services.push(service);
+            }
+        }
+        services
+    }
+
+    /// When it began and when its last span ended, in nanoseconds since 1970; lines count where there are no spans.
+    pub fn extent(&self) -> (u64, u64) {
+        let of_spans = self.spans().map(|span| (span.start, span.end.max(span.start)));
+        let of_lines = self.lines().filter_map(|line| line.time).map(|time| (time, time));
+        let widest = |a: (u64, u64), b: (u64, u64)| (a.0.min(b.0), a.1.max(b.1));
+        of_spans.reduce(widest).or_else(|| of_lines.reduce(widest)).unwrap_or_default()
+    }
+
+    /// Which part of the time of the node at `index` its children cover.
+    pub fn cover(&self, index: usize) -> Cover {
+        cover::of(&self.nodes, index)
+    }
+
+    /// Every link that leads to another trace, once.
+    pub fn links(&self) -> impl Iterator<Item = (TraceId, SpanId)> {
+        let mut links: Vec<_> =
+            self.spans().flat_map(|span| &span.links).map(|link| (link.trace, link.span)).collect();
+        links.retain(|(trace, _)| *trace != self.trace);
+        links.sort_unstable();
+        links.dedup();
+        links.into_iter()
+    }
+
+    /// Tells what the spans are that it links to.
+    pub fn name_links(&mut self, targets: &HashMap<(TraceId, SpanId), Target>) {
+        self.targets.extend(targets.iter().map(|(id, target)| (*id, target.clone())));
+    }
+
+    /// What `link` leads to, if that is known.
+    pub fn target(&self, link: &Link) -> Option<Target> {
+        if link.trace != self.trace {
+            return self.targets.get(&(link.trace, link.span)).cloned();
+        }
+        let place = self.places.get(&link.span)?;
+        self.nodes[*place].span.as_ref().map(Target::of)
+    }
+}
+
+/// Numbers the attempts among the children of `nodes[index]`, if one of them says that it is not the first.
+fn number_attempts(nodes: &mut [Node], index: usize) {
+    let resent = |node: &Node| {
+        let span = node
+            .span
+            .as_ref()
+            .filter(|span| span.kind == Kind::Client && span.text(names::METHOD).is_some())?;
+        Some(span.number(names::RESEND_COUNT).unwrap_or(0))
+    };
+    let children = nodes[index].children.clone();
+    let Some(last) =
+        children.iter().filter_map(|child| resent(&nodes[*child])).max().filter(|last| *last > 0)
+    else {
+        return;
+    };
+    for child in children {
+        nodes[child].attempt =
+            resent(&nodes[child]).map(|count| (count.saturating_add(1), last.saturating_add(1)));
+    }
+}
+
+/// Drops all but one of the spans with one id, the same one for any order; says how many were dropped, and how many of
+/// those differed from the one that stays.
+fn drop_duplicates(spans: &mut Vec<Span>) -> (usize, usize) {
+    let key = |span: &Span| {
+        (span.id, span.start, span.end, span.service.clone(), span.name.clone(), span.kind, span.parent)
+    };
+    spans.sort_by_cached_key(key);
+    let (mut duplicates, mut contradictions) = (0, 0);
+    spans.dedup_by(|later, first| {
+        let is_duplicate = later.id == first.id;
+        duplicates += usize::from(is_duplicate);
+        contradictions += usize::from(is_duplicate && later != first);
+        is_duplicate
+    });
+    (duplicates, contradictions)
+}
+
+/// Lines by their time, each `uid` once; those that do not say when come last.
+pub fn in_time_order(mut lines: Vec<Line>) -> Vec<Line> {
+    lines.sort_by(|a, b| {
+        (a.time.is_none(), a.time, &a.uid, &a.raw).cmp(&(b.time.is_none(), b.time, &b.uid, &b.raw))
+    });
+    let mut seen = HashSet::new();
+    lines.retain(|line| line.uid.as_ref().is_none_or(|uid| seen.insert(uid.clone())));
+    lines
+}

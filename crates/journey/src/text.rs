@@ -1,0 +1,158 @@
+//! A story as text: what a stranger understands at once, in the width of their terminal.
+//!
+//! First what was asked and what came of it; then the tree, a row for each span: when it began, whose and what it is,
+//! how long it took, how much of that was its own, and where in the whole its time lies. Log lines, links and events
+//! stand beneath the span that they belong to, at their time. Pure; nothing from the data reaches the terminal unescaped.
+
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use crate::escape::visible;
+use crate::names;
+use crate::span::Span;
+use crate::story::{Gap, Story};
+use crate::text::columns::{Columns, Unit};
+use crate::text::paint::{Piece, Style, paint};
+
+/// Numbers, bars and widths.
+mod columns;
+/// One log line, event or link in words.
+mod notes;
+/// Pieces of text with their style, wrapped to a width.
+mod paint;
+/// The tree, row by row.
+mod rows;
+/// One span in words.
+mod words;
+
+/// The width where there is no terminal to ask.
+pub const WIDTH: usize = 100;
+/// Nothing can be laid out in less.
+const NARROWEST: usize = 40;
+/// Gaps are told one by one up to here.
+const MOST_GAPS: usize = 5;
+
+/// What the output may look like.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    /// Columns of the terminal.
+    pub width: usize,
+    /// Whether it shows colours.
+    pub is_coloured: bool,
+}
+
+impl Default for Look {
+    fn default() -> Self {
+        Self { width: WIDTH, is_coloured: false }
+    }
+}
+
+/// `story` as text, each line with its end.
+pub fn render(story: &Story, look: Look) -> String {
+    let width = look.width.max(NARROWEST);
+    let (start, end) = story.extent();
+    let unit = Unit::for_total(end - start);
+    let mut lines = head(story, unit);
+    lines.push(Vec::new());
+    let columns = Columns::new(story, unit, width);
+    let mut text = String::new();
+    for line in lines {
+        for part in paint::wrap(line, width, width, " ") {
+            text.push_str(&paint(&part, look.is_coloured));
+            text.push('\n');
+        }
+    }
+    rows::render(story, &columns, look.is_coloured, &mut text);
+    text
+}
+
+/// What was asked, what came of it, when, who took part, and what is missing.
+fn head(story: &Story, unit: Unit) -> Vec<Vec<Piece>> {
+    let (start, end) = story.extent();
+    let root = story.root();
+    let mut title = root.map(asked).unwrap_or_else(|| vec![Piece::new(Style::Bold, "log lines, no span")]);
+    let duration = root.map_or(0, Span::duration);
+    if root.is_some() {
+        title.push(Piece::new(Style::Bold, format!("in {}", unit.with_name(duration))));
+    }
+    if root.is_some_and(|root| end > root.end && unit.write(end - root.end) != unit.write(0)) {
+        title.push(Piece::new(Style::Dim, format!("(all of it: {})", unit.with_name(end - start))));
+    }
+    let when = OffsetDateTime::from_unix_timestamp_nanos(i128::from(start)).ok().and_then(|time| {
+        time.format(format_description!(
+            "[year]-[month]-[day] [hour]:[minute]:[second].[subsecond digits:3] UTC"
+        ))
+        .ok()
+    });
+    let mut id = vec![Piece::new(Style::Dim, "trace"), Piece::plain(story.trace.to_string())];
+    id.extend(when.map(|when| Piece::new(Style::Dim, format!("at {when}"))));
+    let mut lines = vec![title, id, sum(story)];
+    let gaps = story.gaps();
+    lines.extend(gaps.iter().take(MOST_GAPS).map(|gap| vec![Piece::new(Style::Warn, tell(gap))]));
+    if gaps.len() > MOST_GAPS {
+        lines.push(vec![Piece::new(Style::Warn, format!("and {} more", gaps.len() - MOST_GAPS))]);
+    }
+    lines
+}
+
+/// The request and its answer, or the name of the span where it is no HTTP request.
+fn asked(root: &Span) -> Vec<Piece> {
+    let Some(method) = root.text(names::METHOD) else {
+        let mut pieces = vec![Piece::new(Style::Bold, visible(&root.name))];
+        pieces.extend(words::outcome(root));
+        return pieces;
+    };
+    let path = root.text(names::PATH).or_else(|| root.text(names::ROUTE)).unwrap_or_default();
+    let mut pieces = vec![
+        Piece::new(Style::Bold, visible(&method)),
+        Piece::new(Style::Bold, visible(&path)),
+        Piece::new(Style::Dim, "→"),
+    ];
+    match words::outcome(root) {
+        outcome if outcome.is_empty() => pieces.push(Piece::new(Style::Warn, "no answer")),
+        outcome => pieces.extend(outcome),
+    }
+    pieces
+}
+
+fn sum(story: &Story) -> Vec<Piece> {
+    let services = story.services().iter().map(|service| visible(service)).collect::<Vec<_>>().join(", ");
+    let spans = counted(story.spans().count(), "span");
+    let lines = counted(story.lines().count(), "log line");
+    let mut pieces = vec![Piece::plain(format!("{services}:")), Piece::plain(format!("{spans}, {lines},"))];
+    pieces.push(match story.gaps().as_slice() {
+        [] => Piece::new(Style::Good, "complete"),
+        [Gap::Caller(_)] => Piece::new(Style::Good, "complete but for its caller"),
+        _ => Piece::new(Style::Warn, "incomplete"),
+    });
+    if story.duplicates > 0 {
+        pieces.push(Piece::new(
+            Style::Dim,
+            format!("({} written more than once", counted(story.duplicates, "span")),
+        ));
+        let different = match story.contradictions {
+            0 => "and alike)".to_owned(),
+            count => format!("and {count} of them differently)"),
+        };
+        pieces.push(Piece::new(Style::Dim, different));
+    }
+    pieces
+}
+
+fn counted(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}
+
+fn tell(gap: &Gap) -> String {
+    match gap {
+        Gap::Caller(id) => format!("span {id} is not in these files: the caller's own, or never written"),
+        Gap::Span { id, named_by } if named_by.iter().all(String::is_empty) => {
+            format!("span {id} was never written")
+        }
+        Gap::Span { id, named_by } => {
+            format!("span {id} was never written; it is named by {}", visible(&named_by.join(" and ")))
+        }
+        Gap::Circle(id) => format!("span {id} is its own ancestor; the circle is cut there"),
+        Gap::Spans => "no span of this trace was written".to_owned(),
+    }
+}

@@ -1,0 +1,97 @@
+//! Pieces of text with their style, wrapped to a width, painted or plain.
+
+/// What a piece of text is, as far as its look tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Style {
+    Plain,
+    Bold,
+    Dim,
+    Good,
+    Warn,
+    Bad,
+    /// A service's name; services differ by number.
+    Service(usize),
+}
+
+/// Text that is not broken, as long as it fits a line by itself. Already escaped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Piece {
+    pub(super) style: Style,
+    pub(super) text: String,
+}
+
+impl Piece {
+    pub(super) fn new(style: Style, text: impl Into<String>) -> Self {
+        Self { style, text: text.into() }
+    }
+
+    pub(super) fn plain(text: impl Into<String>) -> Self {
+        Self::new(Style::Plain, text)
+    }
+}
+
+/// Cyan, magenta, blue, green, yellow: what is left when red is kept for failures.
+const SERVICES: [&str; 5] = ["36", "35", "34", "32", "33"];
+
+/// The pieces in a row, with what a terminal needs for their colours if `is_coloured`.
+pub(super) fn paint(pieces: &[Piece], is_coloured: bool) -> String {
+    let mut text = String::new();
+    for piece in pieces {
+        let code = match piece.style {
+            _ if !is_coloured => "",
+            Style::Plain => "",
+            Style::Bold => "1",
+            Style::Dim => "2",
+            Style::Good => "32",
+            Style::Warn => "33",
+            Style::Bad => "1;31",
+            Style::Service(number) => SERVICES[number % SERVICES.len()],
+        };
+        if code.is_empty() {
+            text.push_str(&piece.text);
+        } else {
+            text.push_str(&format!("\x1b[{code}m{}\x1b[0m", piece.text));
+        }
+    }
+    text
+}
+
+pub(super) fn width_of(text: &str) -> usize {
+    text.chars().count()
+}
+
+/// Puts `pieces` into lines, `between` them where they stand on one line: the first of `first` columns, the others of
+/// `others`. A piece that is longer than a whole line is broken where the line ends.
+pub(super) fn wrap(pieces: Vec<Piece>, first: usize, others: usize, between: &str) -> Vec<Vec<Piece>> {
+    let mut lines = vec![Vec::new()];
+    let mut left = first;
+    for piece in pieces {
+        let gap =
+            if lines.last().is_some_and(|line: &Vec<Piece>| line.is_empty()) { 0 } else { width_of(between) };
+        let needed = width_of(&piece.text);
+        if gap + needed <= left {
+            let line = lines.last_mut().expect("there is always a line to write on");
+            if gap > 0 {
+                line.push(Piece::plain(between));
+            }
+            line.push(piece);
+            left -= gap + needed;
+            continue;
+        }
+        if gap > 0 {
+            lines.push(Vec::new());
+            left = others;
+        }
+        let mut rest: Vec<char> = piece.text.chars().collect();
+        while !rest.is_empty() {
+            if left == 0 {
+                lines.push(Vec::new());
+                left = others.max(1);
+            }
+            let part: String = rest.drain(..rest.len().min(left)).collect();
+            left -= width_of(&part);
+            lines.last_mut().expect("there is always a line to write on").push(Piece::new(piece.style, part));
+        }
+    }
+    lines
+}
