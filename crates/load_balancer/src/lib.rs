@@ -1,6 +1,32 @@
-//! load_balancer: see DESIGN.md.
+//! load_balancer: the edge. It gives a request its trace, waits for a place at a replica, picks, forwards, tries again
+//! where that is safe, and answers in every case.
+//!
+//! Promises: what reaches a replica is one well-formed request with a normal target, honest forwarded fields and a
+//! trace of ours; what it refuses, it refuses with problem+json, `Proxy-Status` and the trace. Refuses: tunnels,
+//! upgrades, anything that a replica could read in another way than we do.
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::{convert::Infallible, net::SocketAddr, process::ExitCode, sync::Arc};
+
+use service::{Life, Limits, LimitsLayer};
+use telemetry::{ServerLayer, TrustedPeers};
+use tower::ServiceBuilder;
+use upstream::Upstream;
+
+/// Which requests are let in.
+mod admit;
+/// What the nearest cache says it did.
+mod cache_status;
+/// Whom a request came from.
+mod forwarded;
+/// One request through the edge.
+mod proxy;
+/// A request's target in its one form.
+mod target;
+/// Signing requests, and knowing one's own again.
+mod via;
+
+/// The service's name, in everything it writes down.
+const NAME: &str = "load_balancer";
 
 /// What can be told to this program, as flags or environment.
 #[derive(Clone, Debug, clap::Args)]
@@ -8,18 +34,56 @@ pub struct Settings {
     /// Address to serve on; port 0 lets the system choose
     #[arg(long, env = "THROUGHLINE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
+    /// Whose trace and forwarded fields are believed: none, loopback, private, all, or CIDR blocks
+    #[arg(long, env = "THROUGHLINE_TRUSTED_PEERS", value_name = "PEERS", default_value = "none")]
+    pub trusted_peers: TrustedPeers,
     #[command(flatten)]
-    #[allow(missing_docs)]
+    #[allow(missing_docs, reason = "clap would print it as a help text")]
+    pub upstream: upstream::Settings,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would print it as a help text")]
+    pub limits: Limits,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would print it as a help text")]
     pub service: service::Settings,
 }
 
 /// Runs the process to its end.
 pub fn run(settings: Settings) -> ExitCode {
-    let identity = service::Identity { service: "load_balancer", exports: true };
+    let identity = service::Identity { service: NAME, exports: true };
     let common = settings.service.clone();
     service::run(identity, common, async |life| open(settings, life).await)
 }
 
-async fn open(_settings: Settings, _life: &mut service::Life) -> Result<(), service::Error> {
-    todo!()
+async fn open(settings: Settings, life: &mut Life) -> Result<(), service::Error> {
+    let Settings { listen, trusted_peers: trusted, upstream, limits, .. } = settings;
+    let upstream = Upstream::start(upstream).await.map_err(unusable)?;
+    let asked = upstream.clone();
+    life.ready_when("upstream", move || {
+        let usable = asked.is_usable().then_some(()).ok_or_else(|| "no replica takes requests".to_owned());
+        Box::pin(std::future::ready(usable))
+    });
+
+    let edge =
+        Arc::new(proxy::Edge { trusted: trusted.clone(), pseudonym: via::Pseudonym::of(fastrand::u64(..)) });
+    let bounds = limits.clone();
+    life.serve(listen, limits, false, move |_thread| {
+        let (client, edge) = (upstream.client(), edge.clone());
+        ServiceBuilder::new()
+            // Outermost: the target is written down in the form in which it is used.
+            .map_request(proxy::normalise)
+            // Around all that can answer: whatever happens has a span and a line.
+            .layer(ServerLayer::new(NAME, trusted.clone()))
+            // Before the proxy: it must not begin what is bound to fail.
+            .layer(LimitsLayer::new(bounds.clone()))
+            .service(tower::service_fn(move |request| {
+                let answer = proxy::pass(client.clone(), edge.clone(), request);
+                async { Ok::<_, Infallible>(answer.await) }
+            }))
+    })?;
+    Ok(())
+}
+
+fn unusable(error: upstream::StartError) -> service::Error {
+    service::Error::Usage { setting: error.setting, value: error.value, expected: error.expected }
 }

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// `Proxy-Status` (RFC 9209).
-pub(crate) const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 /// Seconds after which it is worth asking again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");

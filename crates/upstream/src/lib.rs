@@ -46,7 +46,7 @@ mod request_body;
 
 pub use answer::{Body, BodyError};
 pub use client::Client;
-pub use failure::Failure;
+pub use failure::{Failure, PROXY_STATUS};
 pub use pick::Balance;
 pub use request_body::RequestFault;
 pub use settings::{Address, AddressError, Settings};
