@@ -19,4 +19,4 @@ mod stop;
 pub use life::{Error, Identity, Life, run};
 pub use limits::{Limited, LimitedBody, LimitedFuture, Limits, LimitsLayer, RequestBodyError};
 pub use settings::{Settings, parse_duration};
-pub use stop::Draining;
+pub use stop::{Asked, Draining, Requests};

@@ -1,7 +1,7 @@
 //! Whether the process has been asked to stop, and who may ask: SIGTERM, SIGINT, and for a supervised process the
 //! closing of its standard input.
 //!
-//! The first request begins the draining; [`second`] tells of the second, which ends the process at once.
+//! The first request begins the draining, a second one ends the process at once.
 
 use std::{
     io,
@@ -50,14 +50,18 @@ impl Draining {
 
 /// Who asked the process to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub enum Asked {
+    /// SIGTERM.
     Terminate,
+    /// SIGINT.
     Interrupt,
+    /// The standard input of a supervised process has ended.
     SupervisorGone,
 }
 
 impl Asked {
-    pub(crate) fn by(self) -> &'static str {
+    /// For a sentence.
+    pub fn by(self) -> &'static str {
         match self {
             Asked::Terminate => "SIGTERM",
             Asked::Interrupt => "SIGINT",
@@ -66,7 +70,7 @@ impl Asked {
     }
 
     /// As a shell reports a process that this signal has ended.
-    pub(crate) fn exit_code(self) -> u8 {
+    pub fn exit_code(self) -> u8 {
         match self {
             Asked::Interrupt => 128 + 2,
             Asked::Terminate | Asked::SupervisorGone => 128 + 15,
@@ -75,7 +79,8 @@ impl Asked {
 }
 
 /// Listens for requests to stop; from its making on, signals no longer end the process by themselves.
-pub(crate) struct Requests {
+#[derive(Debug)]
+pub struct Requests {
     terminate: Signal,
     interrupt: Signal,
     /// Ready once, when standard input has ended; pending for ever where nobody supervises.
@@ -84,7 +89,7 @@ pub(crate) struct Requests {
 
 impl Requests {
     /// Must be called on a Tokio runtime.
-    pub(crate) fn new(supervised: bool) -> io::Result<Self> {
+    pub fn new(supervised: bool) -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -92,7 +97,8 @@ impl Requests {
         })
     }
 
-    pub(crate) async fn next(&mut self) -> Asked {
+    /// Waits for the next request.
+    pub async fn next(&mut self) -> Asked {
         let supervisor = async {
             match self.supervisor.as_mut() {
                 // An error means that the watching thread is gone, and with it the standard input.

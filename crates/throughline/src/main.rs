@@ -1,12 +1,14 @@
 //! One binary: what was typed → what is run.
 //!
 //! `throughline <role>` is one service of the path, `up` the whole system as child processes of itself, the rest read
-//! the Collector's files.
+//! the Collector's files or ask a running service. Exit codes: 64 for what was typed wrongly, else as each command says.
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, error::ErrorKind};
 
+/// One GET, as a tool asks it.
+mod get;
 /// `logs`: one request's log lines, from files.
 mod logs;
 /// What `trace` and `logs` share: where the files are, which trace is meant.
@@ -18,13 +20,29 @@ mod trace;
 /// `up`: the whole system as child processes.
 mod up;
 
-/// Follow one request end to end.
+/// What was typed cannot be run (`EX_USAGE` of sysexits).
+const USAGE: u8 = 64;
+
+/// Follow one request end to end: a traced edge, a reference system behind it, and the tools that tell a request's story.
 #[derive(Debug, Parser)]
-#[command(name = "throughline", version, about, propagate_version = true)]
+#[command(name = "throughline", version, propagate_version = true, after_help = EXAMPLES)]
+#[command(help_template = "{about}\n\n{usage-heading} {usage}\n\n{all-args}{after-help}")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  throughline up                          the whole system, here and now
+  throughline trace 4bf92f35              one request's story; a unique prefix of its id is enough
+  throughline logs 4bf92f35 | jq .        its log lines, as they are
+  throughline ready 127.0.0.1:9901 --wait 30s
+                                          wait until a service can serve
+  throughline load-balancer --upstream http://127.0.0.1:9000
+                                          the traced edge in front of any HTTP service
+
+Every flag is also a variable of the environment; `throughline <COMMAND> --help` names it.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -36,26 +54,51 @@ enum Command {
     Logs(logs::Settings),
     /// Ask a service's admin address whether it can serve
     Ready(ready::Settings),
-    /// The edge: gives a request its trace, picks a replica, forwards
+    /// Service: the edge gives a request its trace, picks a replica, forwards
     LoadBalancer(load_balancer::Settings),
-    /// The shared HTTP cache (RFC 9111)
+    /// Service: the shared HTTP cache (RFC 9111)
     Cache(cache::Settings),
-    /// The bookings API
+    /// Service: the bookings API
     HttpServer(http_server::Settings),
-    /// The embedded OTLP receiver that writes files
+    /// Service: the embedded OTLP receiver that writes files
     Collector(collector::Settings),
 }
 
 fn main() -> ExitCode {
-    // The owner of this file maps usage errors to exit code 64.
-    match Arguments::parse().command {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(refusal) => return refuse(&refusal),
+    };
+    match arguments.command {
         Command::Up(settings) => up::run(settings),
         Command::Trace(settings) => trace::run(settings),
         Command::Logs(settings) => logs::run(settings),
-        Command::Ready(settings) => ready::run(settings),
+        Command::Ready(settings) => ready::run(&settings),
         Command::LoadBalancer(settings) => load_balancer::run(settings),
         Command::Cache(settings) => cache::run(settings),
         Command::HttpServer(settings) => http_server::run(settings),
         Command::Collector(settings) => collector::run(settings),
+    }
+}
+
+/// clap's own text names the setting and the accepted form; help and version come this way as well.
+fn refuse(refusal: &clap::Error) -> ExitCode {
+    // A closed standard output or error leaves the exit code.
+    let _ = refusal.print();
+    match refusal.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+        _ => ExitCode::from(USAGE),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_and_flags_of_all_programs_fit_together() {
+        Arguments::command().debug_assert();
     }
 }

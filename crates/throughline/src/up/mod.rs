@@ -1,8 +1,121 @@
-//! `up`.
+//! `up`: starts the whole system as child processes of this binary, shows the first request's story, and keeps the
+//! system running until it is asked to stop.
+//!
+//! Promises: no child outlives `up`, however it ends (each drains when its pipe from `up` closes); a child that dies is
+//! said and started again on the same addresses; everything a child says is kept in the data directory.
+//! Refuses: being a service of its own. It configures nothing that the services' own flags do not.
+//!
+//! Exit codes: 0 when asked to stop, 1 when the system cannot be started, 130 or 143 when asked a second time.
+
+use std::{future::pending, path::PathBuf, process::ExitCode};
+
+use anyhow::Context;
+use service::Requests;
+
+/// One child process: started, heard, ended.
+mod child;
+/// The directory that all of this is kept in, for one `up` at a time.
+mod directory;
+/// The first request, and its story.
+mod first;
+/// A child kept running, with back-off.
+mod keep;
+/// Which processes there are, and what each is told.
+mod plan;
+/// All children together: started in order, stopped in order.
+mod system;
+/// What `up` tells: a person, or with `--json` a program.
+mod tell;
+
+use directory::Directory;
+use system::System;
+use tell::Tell;
+
 /// What can be told to `up`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Settings {}
+pub(crate) struct Settings {
+    /// Port of the load balancer on 127.0.0.1; 0 lets the system choose
+    #[arg(long, env = "THROUGHLINE_PORT", value_name = "PORT", default_value_t = 8080)]
+    port: u16,
+    /// How many http_servers
+    #[arg(long, env = "THROUGHLINE_SERVERS", value_name = "NUMBER", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=32))]
+    servers: u16,
+    /// How many caches
+    #[arg(long, env = "THROUGHLINE_CACHES", value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=32))]
+    caches: u16,
+    /// Where the database, the Collector's files and the output of the processes are kept
+    #[arg(long, env = "THROUGHLINE_DATA_DIR", value_name = "PATH", default_value = "./throughline-data")]
+    data_dir: PathBuf,
+    /// A database of your own, `postgres://…` [default: SQLite in the data directory]
+    #[arg(long, env = "THROUGHLINE_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    database_url: Option<String>,
+    /// A Collector of your own [default: the embedded one, which writes files into the data directory]
+    #[arg(long, env = "THROUGHLINE_OTLP_ENDPOINT", value_name = "URL", hide_env_values = true)]
+    otlp_endpoint: Option<String>,
+    /// Tell events as JSON, one object a line: ready, story, exited, restarted, stopped
+    #[arg(long)]
+    json: bool,
+}
+
 /// Runs it.
-pub(crate) fn run(_settings: Settings) -> std::process::ExitCode {
-    todo!()
+pub(crate) fn run(settings: Settings) -> ExitCode {
+    let tell = Tell::new(settings.json);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let outcome = runtime.context("cannot start a runtime").and_then(|runtime| {
+        let outcome = runtime.block_on(up(&settings, &tell));
+        // A story still being waited for must not hold up the exit.
+        runtime.shutdown_background();
+        outcome
+    });
+    outcome.unwrap_or_else(|error| {
+        tell.failed(&error);
+        ExitCode::FAILURE
+    })
+}
+
+async fn up(settings: &Settings, tell: &Tell) -> anyhow::Result<ExitCode> {
+    let mut requests = Requests::new(false).context("cannot listen for signals")?;
+    let directory = Directory::open(&settings.data_dir)?;
+    plan::port_is_free(settings.port)?;
+    let mut system = System::new(&directory, tell);
+    let outcome = tokio::select! {
+        outcome = start(settings, &directory, &mut system, tell) => outcome,
+        _asked = requests.next() => Ok(()),
+    };
+    tokio::select! {
+        () = system.stop() => {}
+        asked = requests.next() => {
+            system.kill().await;
+            return Ok(ExitCode::from(asked.exit_code()));
+        }
+    }
+    outcome?;
+    tell.stopped();
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Returns only when the system cannot be started.
+async fn start(
+    settings: &Settings,
+    directory: &Directory,
+    system: &mut System<'_>,
+    tell: &Tell,
+) -> anyhow::Result<()> {
+    let otlp_endpoint = match &settings.otlp_endpoint {
+        Some(endpoint) => endpoint.clone(),
+        None => {
+            let addresses = system.start(vec![plan::collector(&directory.telemetry())]).await?;
+            format!("http://{}", addresses[0])
+        }
+    };
+    let database_url = settings.database_url.clone().unwrap_or_else(|| directory.database_url());
+    let servers = system.start(plan::http_servers(settings.servers, &database_url, &otlp_endpoint)).await?;
+    let caches = system.start(plan::caches(settings.caches, &servers, &otlp_endpoint)).await?;
+    let edge = system.start(vec![plan::load_balancer(settings.port, &caches, &otlp_endpoint)]).await?[0];
+    tell.ready(edge, directory, &system.ready().await?);
+
+    let files = settings.otlp_endpoint.is_none().then(|| directory.telemetry());
+    tell.first(&first::request(edge, files.clone()).await?);
+    tell.what_next(edge, directory, files.as_deref());
+    pending().await
 }
