@@ -95,3 +95,44 @@ fn lock(directory: &Path) -> Result<File, OpenError> {
         Err(TryLockError::Error(source)) => Err(unwritable(source)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rotate::Keep;
+
+    const ROTATION: Rotation = Rotation { bytes: u64::MAX, keep: Keep { files: None, age: None } };
+
+    fn told(path: &Path) -> String {
+        Directory::open(path, ROTATION).expect_err("it cannot be opened").to_string()
+    }
+
+    #[test]
+    fn a_directory_has_one_writer_at_a_time() {
+        let parent = std::env::temp_dir().join(format!("throughline-directory-{}", std::process::id()));
+        let path = parent.join("made/on the way");
+        let first = Directory::open(&path, ROTATION).unwrap();
+        assert_eq!(first.check_writable(), Ok(()));
+        assert_eq!(
+            told(&path),
+            format!(
+                "another collector writes to `{}`: stop it, or give this one a `--directory` of its own",
+                path.display()
+            )
+        );
+        drop(first);
+        drop(Directory::open(&path, ROTATION).expect("the lock goes with its holder"));
+
+        fs::remove_file(path.join("traces.jsonl")).unwrap();
+        fs::create_dir(path.join("traces.jsonl")).unwrap();
+        assert_eq!(told(&path), format!("cannot open `{}`", path.join("traces.jsonl").display()));
+        fs::remove_dir_all(parent).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_is_named() {
+        assert_eq!(told(Path::new("/dev/null/telemetry")), "cannot make the directory `/dev/null/telemetry`");
+        // Nobody, not even root, makes files there.
+        assert_eq!(told(Path::new("/proc/self")), "cannot write in the directory `/proc/self`");
+    }
+}

@@ -36,14 +36,21 @@ mod from_json;
 mod ids;
 /// JSON into bytes.
 mod json;
+
 /// Flat log lines.
 mod line;
 /// Why a request cannot be read.
 mod malformed;
 /// OTLP/JSON out.
 mod otlp_json;
+/// What anybody may send.
+#[cfg(test)]
+mod properties;
 /// Blanking secrets.
 mod redact;
+/// Requests with everything in them.
+#[cfg(test)]
+mod samples;
 
 pub use redact::{BLOCKED_KEY_PATTERNS, BLOCKED_VALUES};
 

@@ -172,3 +172,6 @@ fn write_time(out: &mut Vec<u8>, nanoseconds: u64) {
     )
     .expect("a vector takes every byte");
 }
+
+#[cfg(test)]
+mod tests;

@@ -163,3 +163,6 @@ fn scope(out: &mut Vec<u8>, scope: Option<&InstrumentationScope>) {
         number(out, "droppedAttributesCount", scope.dropped_attributes_count);
     });
 }
+
+#[cfg(test)]
+mod tests;
