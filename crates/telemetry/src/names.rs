@@ -71,3 +71,18 @@ pub const METRIC_UPSTREAM_WAITING: &str = "throughline.upstream.waiting";
 pub const METRIC_UPSTREAM_EJECTED: &str = "throughline.upstream.ejected";
 pub const METRIC_UPSTREAM_ATTEMPTS: &str = "throughline.upstream.attempts";
 pub const METRIC_UPSTREAM_RETRIES: &str = "throughline.upstream.retries";
+
+/// Telemetry about telemetry: how many items of each signal were recorded, exported and dropped.
+pub const METRIC_TELEMETRY_RECORDED: &str = "throughline.telemetry.recorded";
+/// Confirmed by the receiver, or written.
+pub const METRIC_TELEMETRY_EXPORTED: &str = "throughline.telemetry.exported";
+/// Given up.
+pub const METRIC_TELEMETRY_DROPPED: &str = "throughline.telemetry.dropped";
+/// `spans`, `log_lines`, `metric_points`, `stdout_lines`.
+pub const SIGNAL: &str = "throughline.signal";
+/// The receiver's address.
+pub const COLLECTOR: &str = "throughline.collector";
+/// Why something is as it is, in words.
+pub const REASON: &str = "throughline.reason";
+/// Where in the code, as `file:line:column`.
+pub const LOCATION: &str = "throughline.location";
