@@ -45,6 +45,29 @@ pub const DB_COLLECTION_NAME: &str = "db.collection.name";
 pub const DB_NAMESPACE: &str = "db.namespace";
 pub const DB_RESPONSE_STATUS_CODE: &str = "db.response.status_code";
 
+/// A pool of database connections, by name.
+pub const DB_POOL_NAME: &str = "db.client.connection.pool.name";
+/// `idle` or `used`.
+pub const DB_POOL_STATE: &str = "db.client.connection.state";
+/// Connections that were open when a request began to wait for one.
+pub const POOL_SIZE: &str = "throughline.pool.size";
+/// Connections that were in use then.
+pub const POOL_IN_USE: &str = "throughline.pool.in_use";
+/// Requests that were waiting already.
+pub const POOL_WAITING: &str = "throughline.pool.waiting";
+/// Seconds.
+pub const METRIC_DB_WAIT: &str = "db.client.connection.wait_time";
+/// Waits that were given up.
+pub const METRIC_DB_TIMEOUTS: &str = "db.client.connection.timeouts";
+/// Connections by state.
+pub const METRIC_DB_CONNECTIONS: &str = "db.client.connection.count";
+/// Connections at most.
+pub const METRIC_DB_CONNECTIONS_MAX: &str = "db.client.connection.max";
+/// Requests that wait.
+pub const METRIC_DB_PENDING: &str = "db.client.connection.pending_requests";
+/// Bounds, in seconds, of the database's histograms (the semantic conventions' advice for databases).
+pub const DB_SECONDS: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
+
 pub const REPLICA: &str = "throughline.replica";
 pub const RETRY_REASON: &str = "throughline.retry_reason";
 pub const CACHE_RESULT: &str = "throughline.cache.result";

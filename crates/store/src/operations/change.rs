@@ -1,0 +1,83 @@
+//! A booking changed, cancelled or removed, as decided with its current state at hand.
+//!
+//! Nobody else can change the booking between the decision and the write: the row is locked, on SQLite the database is.
+//! So a decision that compares versions (`If-Match`) is atomic.
+
+use std::{fmt, marker::PhantomData};
+
+use uuid::Uuid;
+
+use super::{COLUMNS, Operation, read, written};
+use crate::{
+    Booking, Change, Status, Timestamp,
+    error::Error,
+    session::{Session, Sql},
+    value::Value,
+};
+
+/// Takes its turn like an insert: see there.
+const UPDATE: Sql<'_> = Sql {
+    operation: "UPDATE",
+    table: "bookings",
+    postgres: "WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtextextended($1::text, 0))) \
+        UPDATE bookings SET resource = $1::text, guest = $2, starts_at = $3, ends_at = $4, notes = $5, status = $6, \
+        updated_at = $7, version = $8 FROM turn WHERE id = $9",
+    sqlite: "UPDATE bookings SET resource = $1, guest = $2, starts_at = $3, ends_at = $4, notes = $5, status = $6, \
+        updated_at = $7, version = $8 WHERE id = $9",
+};
+const DELETE: Sql<'_> = Sql::same("DELETE", "bookings", "DELETE FROM bookings WHERE id = $1");
+
+pub(crate) struct ChangeBooking<D, E> {
+    pub(crate) id: Uuid,
+    pub(crate) now: Timestamp,
+    pub(crate) decide: D,
+    pub(crate) refusal: PhantomData<fn() -> E>,
+}
+
+impl<D, E> fmt::Debug for ChangeBooking<D, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChangeBooking").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl<D, E> Operation for ChangeBooking<D, E>
+where
+    D: FnOnce(&Booking) -> Result<Change, E> + Send + 'static,
+    E: From<Error> + Send + 'static,
+{
+    const WRITES: bool = true;
+    type Output = Booking;
+    type Error = E;
+
+    async fn run(self, session: &mut Session) -> Result<Booking, E> {
+        let current = locked(session, self.id).await?;
+        let status = current.status;
+        match (self.decide)(&current)? {
+            Change::Leave => Ok(current),
+            Change::Replace(details) => Ok(update(session, current.next(details, status, self.now)).await?),
+            Change::Cancel => {
+                let details = current.details.clone();
+                Ok(update(session, current.next(details, Status::Cancelled, self.now)).await?)
+            }
+            Change::Remove => {
+                session.execute(&DELETE, &[Value::Id(self.id)]).await?;
+                Ok(current)
+            }
+        }
+    }
+}
+
+async fn locked(session: &mut Session, id: Uuid) -> Result<Booking, Error> {
+    let sqlite = format!("SELECT {COLUMNS} FROM bookings WHERE id = $1");
+    let postgres = format!("{sqlite} FOR UPDATE");
+    let sql = Sql { operation: "SELECT", table: "bookings", postgres: &postgres, sqlite: &sqlite };
+    let rows = session.rows(&sql, &[Value::Id(id)]).await?;
+    read(rows.first().ok_or(Error::NotFound)?)
+}
+
+async fn update(session: &mut Session, booking: Booking) -> Result<Booking, Error> {
+    let [id, resource, guest, starts_at, ends_at, notes, status, _, updated_at, version] = written(&booking);
+    let values = [resource, guest, starts_at, ends_at, notes, status, updated_at, version, id];
+    session.execute(&UPDATE, &values).await?;
+    Ok(booking)
+}
