@@ -1,25 +1,90 @@
-//! http_server: see DESIGN.md.
+//! The bookings API: HTTP over a [`store`].
+//!
+//! Promises: a write that was acknowledged is committed; every refusal says why, under a trace id; what may be cached says so,
+//! and everything else must be asked for again. Refuses: deciding what may overlap (the database does), and any
+//! telemetry in the functions that answer: it is in the layers around them.
 
-use std::{net::SocketAddr, process::ExitCode};
+/// Answers as clients see them, with what caches need.
+mod answer;
+/// Request bodies.
+mod body;
+/// What can be done with bookings.
+mod bookings;
+/// Conditional requests.
+mod conditions;
+/// `Idempotency-Key`.
+mod idempotency;
+/// The members of a booking as clients write them.
+mod members;
+/// The query of a list.
+mod query;
+/// Every answer that is not what was asked for.
+mod refusal;
+/// Paths, methods, functions.
+mod routes;
+/// What this program can be told.
+mod settings;
+/// Removing what has expired, in the background.
+mod sweep;
 
-/// What can be told to this program, as flags or environment.
-#[derive(Clone, Debug, clap::Args)]
-pub struct Settings {
-    /// Address to serve on; port 0 lets the system choose
-    #[arg(long, env = "THROUGHLINE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:0")]
-    pub listen: SocketAddr,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub service: service::Settings,
-}
+use std::{process::ExitCode, time::Duration};
+
+use axum::Router;
+use futures_util::FutureExt as _;
+use service::{Life, Limited, Limits, LimitsLayer};
+use store::{OpenError, Store};
+use telemetry::{Server, ServerLayer, TrustedPeers};
+use tower::Layer as _;
+
+pub use settings::Settings;
+
+const NAME: &str = "http_server";
+
+/// How long `/readyz` waits for the database.
+const PING: Duration = Duration::from_millis(500);
 
 /// Runs the process to its end.
 pub fn run(settings: Settings) -> ExitCode {
-    let identity = service::Identity { service: "http_server", exports: true };
+    let identity = service::Identity { service: NAME, exports: true };
     let common = settings.service.clone();
     service::run(identity, common, async |life| open(settings, life).await)
 }
 
-async fn open(_settings: Settings, _life: &mut service::Life) -> Result<(), service::Error> {
-    todo!()
+async fn open(settings: Settings, life: &mut Life) -> Result<(), service::Error> {
+    let store = Store::open(&settings.database_url, &settings.store())
+        .await
+        .map_err(|error| refused(&settings, error))?;
+
+    let asked = store.clone();
+    life.ready_when("database", move || {
+        let store = asked.clone();
+        async move { store.ping(PING).await.map_err(|error| error.to_string()) }.boxed()
+    });
+    life.spawn(sweep::expired_keys(store.clone(), life.draining()));
+
+    let service = layers(store.clone(), settings.trusted_peers, settings.limits.clone());
+    life.serve(settings.listen, settings.limits, false, move |_thread| service.clone())?;
+    life.after_drain(move || async move { store.close() }.boxed());
+    Ok(())
+}
+
+/// The layers, outermost first.
+fn layers(store: Store, trusted: TrustedPeers, limits: Limits) -> Server<Limited<Router>> {
+    // Sees everything, what the others refuse included.
+    ServerLayer::new(NAME, trusted).layer(
+        // Before anything reads a body.
+        LimitsLayer::new(limits).layer(routes::routes(store)),
+    )
+}
+
+fn refused(settings: &Settings, error: OpenError) -> service::Error {
+    match error {
+        // The URL may hold a password: only its beginning is told.
+        OpenError::Url { expected, .. } => service::Error::Usage {
+            setting: "--database-url",
+            value: format!("{}:…", settings.database_url.split(':').next().unwrap_or_default()),
+            expected: expected.into(),
+        },
+        error => service::Error::Start { doing: "open the database".into(), source: Box::new(error) },
+    }
 }

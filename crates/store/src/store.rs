@@ -76,7 +76,7 @@ impl Store {
             (Some(once), Database::Sqlite(_)) => Some(self.running.claim(once).ok_or(Error::KeyRunning)?),
             _ => None,
         };
-        match self.run(Create { booking, once, running }).await? {
+        match self.run(Create { booking, once, _running: running }).await? {
             Outcome::Created => Ok(Created::New),
             Outcome::Answered(answer) => Ok(Created::Before(answer)),
             Outcome::Overlap => Err(Error::Overlap),

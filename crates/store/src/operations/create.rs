@@ -13,18 +13,20 @@ use crate::{
 };
 
 /// On PostgreSQL writers of one resource take turns. The exclusion constraint alone would let two of them wait for each
-/// other, and the database would end one only after its deadlock time-out.
+/// other, and the database would end one of them only after its deadlock time-out.
 const INSERT: Sql<'_> = Sql {
     operation: "INSERT",
     table: "bookings",
     postgres: "WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtextextended($2::text, 0))) \
         INSERT INTO bookings (id, resource, guest, starts_at, ends_at, notes, status, created_at, updated_at, version) \
         SELECT $1::uuid, $2::text, $3::text, $4::timestamptz, $5::timestamptz, $6::text, $7::text, \
-        $8::timestamptz, $9::timestamptz, $10::bigint FROM turn \
-        ON CONFLICT ON CONSTRAINT bookings_do_not_overlap DO NOTHING",
+        $8::timestamptz, $9::timestamptz, $10::bigint FROM turn",
     sqlite: "INSERT INTO bookings (id, resource, guest, starts_at, ends_at, notes, status, created_at, updated_at, version) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
 };
+/// PostgreSQL ends a whole transaction with a statement that it refuses; SQLite only takes the statement back.
+const SAVEPOINT: Sql<'_> = Sql::same("SAVEPOINT", "", "SAVEPOINT before_insert");
+const BACK: Sql<'_> = Sql::same("ROLLBACK", "", "ROLLBACK TO SAVEPOINT before_insert");
 const CLAIM: Sql<'_> = Sql::same(
     "SELECT",
     "",
@@ -50,7 +52,8 @@ const REMEMBER: Sql<'_> = Sql::same(
 pub(crate) struct Create {
     pub(crate) booking: Booking,
     pub(crate) once: Option<Once>,
-    pub(crate) running: Option<RunningKey>,
+    /// Held for as long as the operation runs, which may be longer than its caller waits.
+    pub(crate) _running: Option<RunningKey>,
 }
 
 /// What became of it. An overlap is an outcome here, not an error: it is remembered, and so committed.
@@ -68,22 +71,31 @@ impl Operation for Create {
 
     async fn run(self, session: &mut Session) -> Result<Outcome, Error> {
         let Some(once) = &self.once else {
-            return insert(session, &self.booking).await;
+            session.execute(&INSERT, &written(&self.booking)).await?;
+            return Ok(Outcome::Created);
         };
         if let Some(outcome) = recall(session, once).await? {
             return Ok(outcome);
         }
         let outcome = insert(session, &self.booking).await?;
         remember(session, once, &outcome).await?;
-        drop(self.running);
         Ok(outcome)
     }
 }
 
+/// Inserts within a transaction that goes on after an overlap.
 async fn insert(session: &mut Session, booking: &Booking) -> Result<Outcome, Error> {
+    if session.is_postgres() {
+        session.batch(&SAVEPOINT).await?;
+    }
     match session.execute(&INSERT, &written(booking)).await {
-        Ok(0) | Err(Error::Overlap) => Ok(Outcome::Overlap),
         Ok(_) => Ok(Outcome::Created),
+        Err(Error::Overlap) => {
+            if session.is_postgres() {
+                session.batch(&BACK).await?;
+            }
+            Ok(Outcome::Overlap)
+        }
         Err(error) => Err(error),
     }
 }

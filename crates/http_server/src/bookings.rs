@@ -1,0 +1,152 @@
+//! What can be done with bookings: one function a method and path, in the order of [`crate::routes`].
+
+use axum::{
+    extract::{FromRequestParts, Path, State},
+    response::Response,
+};
+use http::{Uri, request::Parts};
+use store::{Booking, Change, Created, Details, Once, Status, Store, Timestamp};
+use uuid::Uuid;
+
+use crate::{
+    answer,
+    body::{Patch, Posted, Put},
+    conditions::Conditions,
+    idempotency::IdempotencyKey,
+    members::Draft,
+    query,
+    refusal::Refusal,
+};
+
+/// Where a booking stands when it is born. With a task queue behind it, it will wait to be confirmed.
+const BORN: Status = Status::Confirmed;
+
+/// `GET /api/bookings`
+pub(crate) async fn list(
+    State(store): State<Store>,
+    conditions: Conditions,
+    uri: Uri,
+) -> Result<Response, Refusal> {
+    let page = store.list(query::listing(&uri)?).await?;
+    answer::page(&page, &conditions)
+}
+
+/// `POST /api/bookings`
+pub(crate) async fn create(
+    State(store): State<Store>,
+    IdempotencyKey(key): IdempotencyKey,
+    posted: Posted,
+) -> Result<Response, Refusal> {
+    let now = Timestamp::now();
+    let details = Draft::read(posted.members)?.new_booking()?;
+    let booking = Booking::new(Uuid::now_v7(), details, BORN, now);
+    let created = answer::created(&booking);
+    let once = key.map(|key| Once {
+        route: "POST /api/bookings",
+        key,
+        request_hash: posted.hash,
+        answer: created.clone(),
+        now,
+    });
+    match store.create(booking, once).await? {
+        Created::New => Ok(answer::given(created)),
+        Created::Before(answer) => Ok(answer::given(answer)),
+    }
+}
+
+/// `GET /api/bookings/{id}`
+pub(crate) async fn read(
+    State(store): State<Store>,
+    BookingId(id): BookingId,
+    conditions: Conditions,
+) -> Result<Response, Refusal> {
+    answer::read(&store.get(id).await?, &conditions)
+}
+
+/// `PUT /api/bookings/{id}`
+pub(crate) async fn replace(
+    State(store): State<Store>,
+    BookingId(id): BookingId,
+    conditions: Conditions,
+    Put(members): Put,
+) -> Result<Response, Refusal> {
+    let draft = Draft::read(members)?;
+    draft.whole()?;
+    let replaced = |current: &Booking| draft.replace(current);
+    write(store, id, conditions, replaced).await
+}
+
+/// `PATCH /api/bookings/{id}`
+pub(crate) async fn patch(
+    State(store): State<Store>,
+    BookingId(id): BookingId,
+    conditions: Conditions,
+    Patch(members): Patch,
+) -> Result<Response, Refusal> {
+    let draft = Draft::read(members)?;
+    let merged = |current: &Booking| draft.merge_into(current);
+    write(store, id, conditions, merged).await
+}
+
+/// `DELETE /api/bookings/{id}`
+pub(crate) async fn remove(
+    State(store): State<Store>,
+    BookingId(id): BookingId,
+    conditions: Conditions,
+) -> Result<Response, Refusal> {
+    let decide = move |current: &Booking| {
+        conditions.require(&answer::etag(current))?;
+        Ok::<_, Refusal>(Change::Remove)
+    };
+    store.change(id, Timestamp::now(), decide).await?;
+    Ok(answer::nothing())
+}
+
+/// `POST /api/bookings/{id}/cancel`: a booking that is cancelled already stays as it is.
+pub(crate) async fn cancel(
+    State(store): State<Store>,
+    BookingId(id): BookingId,
+    conditions: Conditions,
+) -> Result<Response, Refusal> {
+    let decide = move |current: &Booking| {
+        conditions.require(&answer::etag(current))?;
+        let is_cancelled = current.status == Status::Cancelled;
+        Ok::<_, Refusal>(if is_cancelled { Change::Leave } else { Change::Cancel })
+    };
+    Ok(answer::written(&store.change(id, Timestamp::now(), decide).await?))
+}
+
+/// The conditions come before what a body says of read-only members: whoever sends back an old state shall hear that it
+/// is old (412), not that a member of it has changed (422).
+async fn write(
+    store: Store,
+    id: Uuid,
+    conditions: Conditions,
+    details: impl FnOnce(&Booking) -> Result<Details, Refusal> + Send + 'static,
+) -> Result<Response, Refusal> {
+    let decide = move |current: &Booking| {
+        conditions.require(&answer::etag(current))?;
+        details(current).map(Change::Replace)
+    };
+    Ok(answer::written(&store.change(id, Timestamp::now(), decide).await?))
+}
+
+/// The id in a path: a UUID in its one usual form, so that a booking has one path only.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BookingId(Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for BookingId {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let malformed = || {
+            Refusal::Malformed(
+                "a booking's id must be a UUID: 36 characters, lower case, with hyphens".into(),
+            )
+        };
+        // It failed to be text: no id of ours.
+        let Path(text) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| malformed())?;
+        let id = Uuid::try_parse(&text).ok().filter(|id| id.to_string() == text);
+        id.map(Self).ok_or_else(malformed)
+    }
+}
