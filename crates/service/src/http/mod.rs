@@ -151,7 +151,7 @@ impl Serving {
         }
     }
 
-    /// How many connections are open.
+    /// How many connections are open; each acceptor's place for whoever comes next counts as long as it accepts.
     pub(crate) fn open_connections(&self) -> usize {
         let open = |endpoint: &Endpoint| {
             endpoint.limits.max_connections as usize - endpoint.places.available_permits()

@@ -12,59 +12,85 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::{Request, Response, body::Incoming};
+use hyper::{Request, Response, StatusCode, body::Incoming};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     sync::Semaphore,
     time::timeout,
 };
+use tower_layer::Layer;
 
 use super::{Listener, Serving};
-use crate::{Draining, Limits};
+use crate::{Draining, LimitedBody, Limits, LimitsLayer, RequestBodyError};
 
 /// No wait of these tests is longer.
 const BOUND: Duration = Duration::from_secs(10);
 
-/// A listener that is served by two threads. `/` answers at once, `/held` when a permit of `gate` is there.
+/// A listener that is served by two threads. `/` answers at once, `/held` when a permit of `gate` is there, `/read`
+/// when the body is read.
 struct Server {
     address: SocketAddr,
     draining: Draining,
     serving: Serving,
+    // Given in when a request may end.
     gate: Arc<Semaphore>,
-    begun: Arc<AtomicUsize>,
+    counts: Arc<Counts>,
+}
+
+/// How many requests have begun, and how many of them have ended or were given up.
+#[derive(Default)]
+struct Counts {
+    begun: AtomicUsize,
+    ended: AtomicUsize,
+}
+
+struct InHand(Arc<Counts>);
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 async fn server(limits: Limits) -> Server {
-    let (gate, begun) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (gate, counts) = (Arc::new(Semaphore::new(0)), Arc::new(Counts::default()));
     let draining = Draining::default();
     let make = {
-        let (gate, begun) = (gate.clone(), begun.clone());
+        let (gate, counts, kept) = (gate.clone(), counts.clone(), limits.clone());
         move |_thread| {
-            let (gate, begun) = (gate.clone(), begun.clone());
-            tower::service_fn(move |request| answer(request, gate.clone(), begun.clone()))
+            let (gate, counts) = (gate.clone(), counts.clone());
+            let answers = tower::service_fn(move |request| answer(request, gate.clone(), counts.clone()));
+            LimitsLayer::new(kept.clone()).layer(answers)
         }
     };
     let listen = "127.0.0.1:0".parse().unwrap();
     let listener = Listener::bind(listen, limits, false, draining.clone(), make).unwrap();
     let address = listener.address();
     let serving = Serving::start(vec![listener], 2, &draining).await.unwrap();
-    Server { address, draining, serving, gate, begun }
+    Server { address, draining, serving, gate, counts }
 }
 
 async fn answer(
-    request: Request<Incoming>,
+    request: Request<LimitedBody<Incoming>>,
     gate: Arc<Semaphore>,
-    begun: Arc<AtomicUsize>,
+    counts: Arc<Counts>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    begun.fetch_add(1, Ordering::SeqCst);
+    counts.begun.fetch_add(1, Ordering::SeqCst);
+    let _in_hand = InHand(counts);
     let peer = request.extensions().get::<telemetry::Peer>().copied();
-    let path = request.uri().path().to_owned();
-    if path == "/read" {
-        let _ = request.into_body().collect().await;
-    }
-    if path == "/held" {
-        gate.acquire().await.unwrap().forget();
+    match request.uri().path() {
+        "/held" => gate.acquire().await.unwrap().forget(),
+        "/read" => {
+            let status = match request.into_body().collect().await {
+                Ok(_) => StatusCode::OK,
+                Err(RequestBodyError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+                Err(RequestBodyError::Idle { .. }) => StatusCode::REQUEST_TIMEOUT,
+                Err(RequestBodyError::Broken(_)) => StatusCode::BAD_REQUEST,
+            };
+            return Ok(Response::builder().status(status).body(Full::default()).unwrap());
+        }
+        _ => {}
     }
     Ok(Response::new(Full::from(format!("to {}", peer.unwrap().0))))
 }
@@ -74,8 +100,14 @@ impl Server {
         Client(TcpStream::connect(self.address).await.unwrap())
     }
 
+    async fn ask(&self, text: &str) -> String {
+        let mut client = self.connect().await;
+        client.send(text).await;
+        client.rest().await
+    }
+
     async fn until_begun(&self, requests: usize) {
-        let seen = || self.begun.load(Ordering::SeqCst);
+        let seen = || self.counts.begun.load(Ordering::SeqCst);
         until(&format!("{requests} requests have begun"), || {
             (seen() >= requests).then_some(()).ok_or(seen())
         })
@@ -123,6 +155,11 @@ impl Client {
         })
         .await
         .expect("an answer within the bound")
+    }
+
+    async fn hears_nothing_for(&mut self, time: Duration) {
+        let heard = timeout(time, self.0.peek(&mut [0])).await;
+        assert!(heard.is_err(), "{heard:?}");
     }
 
     /// What comes until the server ends the connection.
@@ -179,5 +216,152 @@ async fn a_connection_made_just_before_draining_gets_its_answer() {
     client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert_eq!(status(&client.rest().await), "200");
     drop(client);
+    server.end().await;
+}
+
+#[tokio::test]
+async fn no_request_fails_when_draining_begins_under_load() {
+    let server = server(Limits::default()).await;
+    let (address, draining) = (server.address, server.draining.clone());
+    let clients: Vec<_> = (0..20)
+        .map(|_| {
+            let draining = draining.clone();
+            tokio::spawn(async move {
+                let mut answered = 0;
+                // One connection a request: none may be accepted and then left without its answer.
+                while let Ok(stream) = TcpStream::connect(address).await {
+                    let was_draining = draining.is_draining();
+                    let mut client = Client(stream);
+                    client.send("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+                    let answer = client.rest().await;
+                    assert_eq!(status(&answer), "200", "draining: {was_draining}");
+                    answered += 1;
+                }
+                answered
+            })
+        })
+        .collect();
+    server.until_begun(200).await;
+    server.end().await;
+    for client in clients {
+        assert!(client.await.unwrap() > 0);
+    }
+}
+
+#[tokio::test]
+async fn a_slow_head_is_answered_408_though_the_connection_may_idle_for_longer() {
+    let limits = Limits { header_timeout: Duration::from_millis(50), ..Limits::default() };
+    let server = server(limits).await;
+    assert_eq!(status(&server.ask("GET / HTTP/1.1\r\nhost:").await), "408");
+
+    let mut client = server.connect().await;
+    client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    client.answer().await;
+    // Longer than a head may take: idleness is no slow head.
+    client.hears_nothing_for(Duration::from_millis(200)).await;
+    client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    client.answer().await;
+    client.send("GET ").await;
+    assert_eq!(status(&client.rest().await), "408");
+    drop(client);
+    server.end().await;
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_without_a_word_though_its_head_may_take_longer() {
+    let limits = Limits { keep_alive_timeout: Duration::from_millis(50), ..Limits::default() };
+    let server = server(limits).await;
+    let mut silent = server.connect().await;
+    assert_eq!(silent.rest().await, "");
+
+    let mut client = server.connect().await;
+    client.send("GET /held HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    server.until_begun(1).await;
+    // Being served is not being idle, however long it takes.
+    client.hears_nothing_for(Duration::from_millis(200)).await;
+    server.gate.add_permits(1);
+    assert_eq!(status(&client.answer().await), "200");
+    assert_eq!(client.rest().await, "");
+    drop((silent, client));
+    server.end().await;
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_refused_in_its_own_words() {
+    let limits = Limits {
+        max_body_bytes: 100,
+        max_uri_bytes: 50,
+        max_header_bytes: 2048,
+        body_idle_timeout: Duration::from_millis(50),
+        ..Limits::default()
+    };
+    let server = server(limits).await;
+    let post = |rest: &str| format!("POST /read HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{rest}");
+    let chunk = "3c\r\n".to_owned() + &"x".repeat(60) + "\r\n";
+    let long = "x".repeat(60);
+    let table = [
+        ("100", format!("GET /{long} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"), "414"),
+        ("a long header", format!("GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "x".repeat(4096)), "431"),
+        ("declared", post("content-length: 101\r\n\r\n"), "413"),
+        ("declared, the body sent", post("content-length: 200000\r\n\r\n") + &"x".repeat(200_000), "413"),
+        ("just fits", post("content-length: 100\r\n\r\n") + &"x".repeat(100), "200"),
+        (
+            "chunked, too much",
+            post("transfer-encoding: chunked\r\n\r\n") + &chunk + &chunk + "0\r\n\r\n",
+            "413",
+        ),
+        ("chunked, fits", post("transfer-encoding: chunked\r\n\r\n") + &chunk + "0\r\n\r\n", "200"),
+        ("stands still", post("content-length: 10\r\n\r\nxxx"), "408"),
+    ];
+    for (what, request, expected) in table {
+        let answer = server.ask(&request).await;
+        assert_eq!(status(&answer), expected, "{what}: {answer}");
+    }
+    server.end().await;
+}
+
+#[tokio::test]
+async fn an_unreadable_head_is_answered_and_the_connection_closed() {
+    let server = server(Limits::default()).await;
+    let refused = ["nonsense\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "GET / HTTP/1.1\r\na b: c\r\n\r\n"];
+    for head in refused {
+        assert_eq!(status(&server.ask(head).await), "400", "{head:?}");
+    }
+    server.end().await;
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_for_their_turn() {
+    let server = server(Limits { max_connections: 1, ..Limits::default() }).await;
+    let mut first = server.connect().await;
+    first.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    first.answer().await;
+    let mut second = server.connect().await;
+    second.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    second.hears_nothing_for(Duration::from_millis(100)).await;
+    assert_eq!(server.serving.open_connections(), 1);
+    drop(first);
+    second.answer().await;
+    drop(second);
+    server.end().await;
+}
+
+#[tokio::test]
+async fn an_address_is_bound_exclusively() {
+    let server = server(Limits::default()).await;
+    let error = super::bind(server.address).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_takes_its_request_with_it() {
+    let server = server(Limits::default()).await;
+    let mut client = server.connect().await;
+    client.send("GET /held HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    server.until_begun(1).await;
+    drop(client);
+    let ended = || server.counts.ended.load(Ordering::SeqCst);
+    until("the request is given up", || if ended() == 1 { Ok(()) } else { Err(ended()) }).await;
     server.end().await;
 }
