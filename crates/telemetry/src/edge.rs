@@ -161,3 +161,130 @@ fn cut(mut text: String) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn uri(text: &str) -> Uri {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn only_methods_that_http_knows_are_written_as_they_are() {
+        for (text, written, word, original) in [
+            ("GET", "GET", "GET", None),
+            ("PATCH", "PATCH", "PATCH", None),
+            ("QUERY", "QUERY", "QUERY", None),
+            ("get", "_OTHER", "HTTP", Some("get")),
+            ("PURGE", "_OTHER", "HTTP", Some("PURGE")),
+            ("_OTHER", "_OTHER", "HTTP", Some("_OTHER")),
+        ] {
+            let sent = Method::from_bytes(text.as_bytes()).unwrap();
+            let place = method(&sent);
+            assert_eq!((METHODS[place], span_word(place)), (written, word));
+            assert_eq!(method_original(&sent).as_deref(), original);
+        }
+    }
+
+    #[test]
+    fn paths_are_printable_and_bounded() {
+        let long = format!("/{}", "a".repeat(2000));
+        let cut = format!("/{}…", "a".repeat(LONGEST_TEXT - 1));
+        for (text, expected) in [
+            ("/api/bookings?x=1", "/api/bookings"),
+            ("http://example.org", "/"),
+            ("example.org:443", "/"),
+            ("*", "*"),
+            ("/a%20b%0a", "/a%20b%0a"),
+            ("/\u{9b}31m", "/%C2%9B31m"),
+            ("/gr\u{fc}n", "/gr%C3%BCn"),
+            (&long, &cut),
+        ] {
+            assert_eq!(path(&uri(text)), expected, "{text}");
+        }
+        assert_eq!(printable("\x1b[31m\r\n\x7f\t"), "%1B[31m%0D%0A%7F%09");
+    }
+
+    #[test]
+    fn a_querys_values_are_never_written() {
+        let long = format!("/?{}", "name=value&".repeat(300));
+        for (text, expected) in [
+            ("/", None),
+            ("/?", None),
+            ("/?a=1", Some("a=REDACTED")),
+            ("/?a=1&b=&a=2", Some("a=REDACTED&b=REDACTED&a=REDACTED")),
+            ("/?token", Some("REDACTED")),
+            ("/?a=b=c;d=e", Some("a=REDACTED")),
+            ("/?\u{e4}=1", Some("%C3%A4=REDACTED")),
+        ] {
+            assert_eq!(query(&uri(text)).as_deref(), expected, "{text}");
+        }
+        let written = query(&uri(&long)).unwrap();
+        assert!(written.len() <= LONGEST_TEXT + CUT.len() && written.ends_with(CUT), "{}", written.len());
+    }
+
+    #[test]
+    fn the_host_is_the_uris_or_the_headers() {
+        let long = "a".repeat(256);
+        for (target, header, expected) in [
+            ("/", "example.org", Some(("example.org", None))),
+            ("/", "example.org:8080", Some(("example.org", Some(8080)))),
+            ("/", "[::1]:8080", Some(("::1", Some(8080)))),
+            ("/", "[::1]", Some(("::1", None))),
+            ("/", "example.org:", Some(("example.org", None))),
+            ("/", "example.org:99999", Some(("example.org", None))),
+            ("http://user:secret@a.example:81/", "b.example", Some(("a.example", Some(81)))),
+            ("/", "", None),
+            ("/", "a b", None),
+            ("/", "<script>", None),
+            ("/", &long, None),
+        ] {
+            let headers: HeaderMap = [(HOST, HeaderValue::from_str(header).unwrap())].into_iter().collect();
+            assert_eq!(host(&uri(target), &headers), expected, "{target} {header}");
+        }
+        assert_eq!(host(&uri("/"), &HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn the_client_is_the_nearest_address_that_is_no_believed_proxy() {
+        let ours = |address: IpAddr| address.to_string().starts_with("10.");
+        for (values, expected) in [
+            (&[][..], None),
+            (&["192.0.2.1"], Some("192.0.2.1")),
+            (&["198.51.100.7, 192.0.2.1, 10.0.0.1"], Some("192.0.2.1")),
+            (&["198.51.100.7", "10.0.0.2, 10.0.0.1"], Some("198.51.100.7")),
+            (&["10.0.0.3, 10.0.0.2"], Some("10.0.0.3")),
+            (&["192.0.2.1:4711"], Some("192.0.2.1")),
+            (&["[2001:db8::1]:4711"], Some("2001:db8::1")),
+            (&["2001:db8::1"], Some("2001:db8::1")),
+            (&["192.0.2.1, unknown, 10.0.0.1"], Some("10.0.0.1")),
+            (&["nonsense"], None),
+            (&[""], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append("x-forwarded-for", HeaderValue::from_str(value).unwrap());
+            }
+            let expected = expected.map(|text| text.parse::<IpAddr>().unwrap());
+            assert_eq!(forwarded_client(&headers, ours), expected, "{values:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_written_is_printable_and_bounded(text in "\\PC{0,400}|.{0,400}") {
+            let written = printable(&text);
+            prop_assert!(written.trim_end_matches(CUT).bytes().all(|byte| (b' '..=b'~').contains(&byte)));
+            prop_assert!(written.len() <= LONGEST_TEXT + CUT.len());
+        }
+
+        #[test]
+        fn no_secret_in_a_query_is_written(names in proptest::collection::vec("[a-z]{0,9}", 1..9)) {
+            let pairs: Vec<String> = names.iter().map(|name| format!("{name}=s3cr3t")).collect();
+            let written = query(&uri(&format!("/?{}", pairs.join("&")))).unwrap();
+            prop_assert!(!written.contains("s3cr3t"));
+        }
+    }
+}

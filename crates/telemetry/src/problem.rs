@@ -68,3 +68,36 @@ impl Problem {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::header::{ALLOW, VIA};
+    use http_body_util::BodyExt as _;
+
+    #[tokio::test]
+    async fn a_problem_is_json_that_nobody_keeps() {
+        let response = Problem::new(StatusCode::METHOD_NOT_ALLOWED)
+            .detail("a \"quoted\" \n reason")
+            .with("field", "guest")
+            .header(ALLOW, HeaderValue::from_static("GET"))
+            .header(VIA, HeaderValue::from_static("1.1 a"))
+            .header(VIA, HeaderValue::from_static("1.1 b"))
+            .response();
+        assert_eq!(response.status(), 405);
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
+        assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
+        assert_eq!(response.headers()[ALLOW], "GET");
+        assert_eq!(response.headers().get_all(VIA).iter().count(), 2);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let expected = serde_json::json!({
+            "type": "about:blank", "title": "Method Not Allowed", "status": 405,
+            "detail": "a \"quoted\" \n reason", "field": "guest",
+        });
+        assert_eq!(
+            serde_json::from_slice::<Value>(&body).unwrap(),
+            expected,
+            "no trace_id outside of a request"
+        );
+    }
+}
