@@ -31,8 +31,6 @@ mod arrival;
 mod ending;
 /// What a response says of its trace and of the time taken.
 mod head;
-#[cfg(test)]
-mod tests;
 
 /// Gives every request its span, its metrics, its line `request` and its response headers; outermost of all layers.
 #[derive(Clone, Debug)]

@@ -136,7 +136,11 @@ impl<R: Body<Data = Bytes>> Slot<R> {
         match self.project() {
             SlotProjection::Inner { body } => body.poll_frame(cx),
             SlotProjection::Own { body } => {
-                Pin::new(body).poll_frame(cx).map(|frame| frame.map(|Ok(frame)| Ok(frame)))
+                let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) else { return Poll::Pending };
+                Poll::Ready(frame.map(|frame| match frame {
+                    Ok(frame) => Ok(frame),
+                    Err(never) => match never {},
+                }))
             }
             SlotProjection::Gone { .. } => Poll::Ready(None),
         }
@@ -154,7 +158,7 @@ impl<R: Body<Data = Bytes>> Slot<R> {
         match self {
             Slot::Inner { body } => body.size_hint(),
             Slot::Own { body } => body.size_hint(),
-            Slot::Gone { size, .. } => size.clone(),
+            Slot::Gone { size, .. } => *size,
         }
     }
 }
