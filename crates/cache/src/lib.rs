@@ -2,6 +2,27 @@
 
 use std::{net::SocketAddr, process::ExitCode};
 
+/// What a request asks of a cache.
+mod asked;
+/// `Cache-Control`.
+mod cache_control;
+/// `Cache-Status`.
+mod cache_status;
+/// Lifetime and age.
+mod freshness;
+/// What a write makes wrong.
+mod invalidate;
+/// Keys.
+mod key;
+/// What may be stored.
+mod storing;
+#[cfg(test)]
+mod tests;
+/// Conditions.
+mod validate;
+/// Variants.
+mod vary;
+
 /// What can be told to this program, as flags or environment.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Settings {

@@ -1,0 +1,128 @@
+//! Stored answers: an entry, and the variants that are stored under one key.
+
+use std::{sync::Arc, time::SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use telemetry::SpanContext;
+
+use crate::{asked::Asked, freshness::Freshness, storing::Storable, vary::Selection};
+
+/// Most variants of one key; a further one pushes the oldest out.
+const VARIANTS: usize = 32;
+
+/// What a field costs besides its value: its slot in the map and two allocations.
+const FIELD: usize = 160;
+
+/// What a piece of a body costs besides its bytes.
+pub(crate) const PIECE: usize = 96;
+
+/// What an entry costs besides what it holds: its own structures, its place in the list and in the store.
+const ENTRY: usize = size_of::<Entry>() + size_of::<Head>() + 256;
+
+/// The head of a stored answer, or of one that is being stored.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) status: StatusCode,
+    /// As they are stored: without those of one hop or one exchange, with `Date`.
+    pub(crate) fields: HeaderMap,
+    pub(crate) freshness: Freshness,
+    selection: Selection,
+    for_authorized: bool,
+    /// The SERVER span of the request whose fetch brought it.
+    pub(crate) filled_by: SpanContext,
+}
+
+impl Head {
+    pub(crate) fn new(
+        status: StatusCode,
+        fields: HeaderMap,
+        storable: Storable,
+        filled_by: SpanContext,
+    ) -> Head {
+        let Storable { freshness, selection, for_authorized } = storable;
+        Head { status, fields, freshness, selection, for_authorized, filled_by }
+    }
+
+    /// Whether a request selects it under `Vary`.
+    pub(crate) fn is_selected_by(&self, asked: &Asked) -> bool {
+        self.selection.matches(&asked.fields)
+    }
+
+    /// Whether its kind of request may have it at all: one with `Authorization` only what is meant for everybody, so
+    /// that no user is ever given an answer that was made for another (RFC 9111 §3.5).
+    pub(crate) fn is_allowed_for(&self, asked: &Asked) -> bool {
+        !asked.authorized || self.for_authorized
+    }
+
+    fn weight(&self) -> usize {
+        let fields = self.fields.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD);
+        self.selection.weight() + fields.sum::<usize>()
+    }
+}
+
+/// A stored answer. Never changes: an update is a new entry with the same body.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) head: Arc<Head>,
+    pub(crate) body: Arc<[Bytes]>,
+    /// Bytes of the body.
+    pub(crate) length: u64,
+    weight: usize,
+}
+
+impl Entry {
+    pub(crate) fn new(head: Arc<Head>, body: Arc<[Bytes]>) -> Entry {
+        let length = body.iter().map(Bytes::len).sum::<usize>();
+        let weight = ENTRY + head.weight() + length + body.len() * PIECE;
+        Entry { head, body, length: length as u64, weight }
+    }
+
+    /// This one's body under a confirmed head.
+    pub(crate) fn with_head(&self, head: Head) -> Entry {
+        Entry::new(Arc::new(head), Arc::clone(&self.body))
+    }
+
+    pub(crate) fn is_fresh(&self, now: SystemTime) -> bool {
+        self.head.freshness.is_fresh(now)
+    }
+}
+
+/// All entries of one key, newest first. Never changes.
+#[derive(Debug)]
+pub(crate) struct Variants {
+    entries: Box<[Arc<Entry>]>,
+    weight: usize,
+}
+
+impl Variants {
+    fn new(entries: Vec<Arc<Entry>>) -> Variants {
+        let weight = size_of::<Variants>() + entries.iter().map(|entry| entry.weight).sum::<usize>();
+        Variants { entries: entries.into_boxed_slice(), weight }
+    }
+
+    /// Those of `before` with `entry` in place of the one with its selection.
+    pub(crate) fn with(before: Option<&Variants>, entry: Arc<Entry>) -> Variants {
+        let others = before.into_iter().flat_map(|variants| variants.entries.iter());
+        let others = others.filter(|other| other.head.selection != entry.head.selection).cloned();
+        let others: Vec<Arc<Entry>> = others.take(VARIANTS - 1).collect();
+        Variants::new([vec![entry], others].concat())
+    }
+
+    /// Those that a request does not select; `None` where none is left.
+    pub(crate) fn without(&self, asked: &Asked) -> Option<Variants> {
+        let kept = self.entries.iter().filter(|entry| !entry.head.is_selected_by(asked));
+        let kept: Vec<Arc<Entry>> = kept.cloned().collect();
+        (!kept.is_empty()).then(|| Variants::new(kept))
+    }
+
+    /// The newest that a request selects (RFC 9111 §4.1).
+    pub(crate) fn selected_by(&self, asked: &Asked) -> Option<&Arc<Entry>> {
+        self.entries.iter().find(|entry| entry.head.is_selected_by(asked))
+    }
+
+    /// Bytes held, with headers and overhead.
+    pub(crate) fn weight(&self) -> usize {
+        self.weight
+    }
+}

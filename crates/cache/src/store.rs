@@ -1,0 +1,268 @@
+//! The entries of this process, bounded in bytes, and the flights under way.
+//!
+//! Promises: what is kept never weighs more than `--memory-bytes`, headers, overhead and bodies still arriving
+//! included; an answer fetched before an invalidation is never stored after it.
+//! Refuses: I/O, and waiting: every call is short and holds a lock for no longer than a look-up.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter, sync};
+
+use crate::{
+    asked::Asked,
+    entry::{Entry, Variants},
+    flight::Flight,
+    key::Key,
+};
+
+/// Locks over keys. Two keys that share one share a generation as well, which costs at most a fetch too many.
+const STRIPES: usize = 256;
+
+/// What a typical entry weighs, for sizing the policy's tables.
+const TYPICAL: u64 = 4 << 10;
+
+/// What a key costs besides its text: its place in the store's table and list.
+const KEY: usize = 160;
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// Of everything: entries with headers and overhead, and bodies that are still arriving.
+    pub total: u64,
+    /// Of one answer's body.
+    pub object: u64,
+}
+
+/// The store of one process; shared by its threads.
+#[derive(Debug)]
+pub struct Store {
+    entries: sync::Cache<Key, Arc<Variants>, Weigh, DefaultHashBuilder, Evictions>,
+    stripes: Box<[Mutex<Stripe>]>,
+    room: Arc<Room>,
+    object: u64,
+    evictions: Evictions,
+}
+
+#[derive(Debug, Default)]
+struct Stripe {
+    /// Counts invalidations.
+    generation: u64,
+    flights: HashMap<Key, Arc<Flight>>,
+}
+
+/// A key and its generation when the fetch began: what may be stored under it.
+#[derive(Clone, Debug)]
+pub(crate) struct Ticket {
+    pub(crate) key: Key,
+    generation: u64,
+}
+
+/// How a request goes forward.
+pub(crate) enum Boarding {
+    /// With a fetch of its own, which others may join.
+    Lead(Ticket),
+    /// With the fetch of another.
+    Follow(Arc<Flight>),
+    /// Not at all yet: what is stored has changed.
+    Again,
+}
+
+impl Store {
+    /// An empty one. A quarter of the memory is for bodies that are still arriving.
+    pub fn new(memory: Memory) -> Arc<Store> {
+        let arriving = memory.total / 4;
+        let kept = memory.total - arriving;
+        let object = memory.object.min(arriving).min(kept / 2);
+        // A shard must have room for the largest object, twice over, so that one never empties it.
+        let shards = (kept / object.saturating_mul(2).max(1)).clamp(1, 64);
+        let shards = 1 << shards.ilog2();
+        let options = OptionsBuilder::new()
+            .estimated_items_capacity(usize::try_from(kept / TYPICAL).unwrap_or(usize::MAX).max(64))
+            .weight_capacity(kept)
+            .shards(shards)
+            .build()
+            .expect("capacity and weight are set");
+        let evictions = Evictions::default();
+        Arc::new(Store {
+            entries: sync::Cache::with_options(
+                options,
+                Weigh,
+                DefaultHashBuilder::default(),
+                evictions.clone(),
+            ),
+            stripes: (0..STRIPES).map(|_| Mutex::default()).collect(),
+            room: Arc::new(Room { free: AtomicUsize::new(usize::try_from(arriving).unwrap_or(usize::MAX)) }),
+            object,
+            evictions,
+        })
+    }
+
+    /// Largest body that is stored.
+    pub(crate) fn largest_body(&self) -> u64 {
+        self.object
+    }
+
+    /// Where arriving bodies take their room.
+    pub(crate) fn room(&self) -> &Arc<Room> {
+        &self.room
+    }
+
+    /// Bytes of all entries.
+    pub fn weight(&self) -> u64 {
+        self.entries.weight()
+    }
+
+    /// Number of keys with entries.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether nothing is stored.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Keys dropped for want of room since the start.
+    pub fn evicted(&self) -> u64 {
+        self.evictions.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn get(&self, key: &Key) -> Option<Arc<Variants>> {
+        self.entries.get(key)
+    }
+
+    /// For a fetch that nobody else may join.
+    pub(crate) fn ticket(&self, key: &Key) -> Ticket {
+        Ticket { key: key.clone(), generation: self.stripe(key).generation }
+    }
+
+    /// Joins the flight for a key or starts it with `flight`; `seen` is what the plan to go forward was made from.
+    pub(crate) fn board(
+        &self,
+        key: &Key,
+        seen: Option<&Arc<Variants>>,
+        flight: &Arc<Flight>,
+    ) -> Boarding {
+        let mut stripe = self.stripe(key);
+        if let Some(under_way) = stripe.flights.get(key) {
+            return Boarding::Follow(Arc::clone(under_way));
+        }
+        let unchanged = match (self.entries.peek(key), seen) {
+            (None, None) => true,
+            (Some(now), Some(seen)) => Arc::ptr_eq(&now, seen),
+            _ => false,
+        };
+        if !unchanged {
+            return Boarding::Again;
+        }
+        stripe.flights.insert(key.clone(), Arc::clone(flight));
+        Boarding::Lead(Ticket { key: key.clone(), generation: stripe.generation })
+    }
+
+    /// Nobody joins this flight any more.
+    pub(crate) fn close(&self, key: &Key, flight: &Arc<Flight>) {
+        let mut stripe = self.stripe(key);
+        if stripe.flights.get(key).is_some_and(|current| Arc::ptr_eq(current, flight)) {
+            stripe.flights.remove(key);
+        }
+    }
+
+    /// Stores an entry, unless its key was invalidated since the fetch began; says whether it did.
+    pub(crate) fn put(&self, ticket: &Ticket, entry: Arc<Entry>) -> bool {
+        let stripe = self.stripe(&ticket.key);
+        if stripe.generation != ticket.generation {
+            return false;
+        }
+        let before = self.entries.peek(&ticket.key);
+        let variants = Variants::with(before.as_deref(), entry);
+        self.entries.insert(ticket.key.clone(), Arc::new(variants));
+        true
+    }
+
+    /// Drops what a request selects: the origin has answered it otherwise.
+    pub(crate) fn supersede(&self, asked: &Asked) {
+        let _stripe = self.stripe(&asked.key);
+        let Some(before) = self.entries.peek(&asked.key) else { return };
+        match before.without(asked) {
+            Some(left) => self.entries.insert(asked.key.clone(), Arc::new(left)),
+            None => drop(self.entries.remove(&asked.key)),
+        }
+    }
+
+    /// Drops everything under a key; fetches under way neither store what they bring nor are joined any more.
+    pub(crate) fn invalidate(&self, key: &Key) {
+        let mut stripe = self.stripe(key);
+        stripe.generation += 1;
+        stripe.flights.remove(key);
+        self.entries.remove(key);
+    }
+
+    fn stripe(&self, key: &Key) -> MutexGuard<'_, Stripe> {
+        let nth = key.hash() as usize % self.stripes.len();
+        // Nothing in a stripe is ever half done, so that one whose holder panicked is still right.
+        self.stripes[nth].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Weigh;
+
+impl Weighter<Key, Arc<Variants>> for Weigh {
+    fn weight(&self, key: &Key, variants: &Arc<Variants>) -> u64 {
+        (KEY + key.len() + variants.weight()) as u64
+    }
+}
+
+/// Counts what is dropped for want of room.
+#[derive(Clone, Debug, Default)]
+struct Evictions(Arc<AtomicU64>);
+
+impl Lifecycle<Key, Arc<Variants>> for Evictions {
+    type RequestState = ();
+
+    fn on_evict(&self, (): &mut (), _key: Key, _variants: Arc<Variants>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Memory for bodies that are still arriving.
+#[derive(Debug)]
+pub(crate) struct Room {
+    free: AtomicUsize,
+}
+
+/// Some of it, given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Reserved {
+    room: Arc<Room>,
+    bytes: usize,
+}
+
+impl Reserved {
+    /// Takes none yet.
+    pub(crate) fn none(room: &Arc<Room>) -> Reserved {
+        Reserved { room: Arc::clone(room), bytes: 0 }
+    }
+
+    /// Takes more; false, and nothing taken, when there is none left.
+    pub(crate) fn grow(&mut self, by: usize) -> bool {
+        let less = |free: usize| free.checked_sub(by);
+        let taken = self.room.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok();
+        if taken {
+            self.bytes += by;
+        }
+        taken
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.room.free.fetch_add(self.bytes, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,143 @@
+//! Which variant a request selects (RFC 9111 §4.1).
+//!
+//! Promises: every line of each field named counts, absent differs from empty, white space around list members does
+//! not; a request that differs in any of them never matches.
+
+use http::{HeaderMap, HeaderName, header};
+
+/// Fields that are new on every request; an answer that names one in `Vary` could never be used again.
+const PER_REQUEST: [&str; 3] = ["traceparent", "tracestate", "baggage"];
+
+/// The fields an answer varies on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Vary {
+    /// On these request fields, possibly none.
+    Fields(Vec<HeaderName>),
+    /// `*`, a name that is none, or a field that no two requests share: no other request matches.
+    Any,
+}
+
+/// Reads every `Vary` line.
+pub(crate) fn read(fields: &HeaderMap) -> Vary {
+    let mut names = Vec::new();
+    for line in fields.get_all(header::VARY) {
+        for name in line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            if name.is_empty() {
+                continue;
+            }
+            match HeaderName::from_bytes(name) {
+                Ok(name) if name != "*" && !PER_REQUEST.contains(&name.as_str()) => names.push(name),
+                // What is no field name selects by something we cannot see, as `*` does.
+                _ => return Vary::Any,
+            }
+        }
+    }
+    names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+    names.dedup();
+    Vary::Fields(names)
+}
+
+/// The values, in one request, of the fields that an answer varies on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Selection(Box<[(HeaderName, Option<Box<[u8]>>)]>);
+
+impl Selection {
+    /// Takes them from the request that was answered.
+    pub(crate) fn of(names: Vec<HeaderName>, request: &HeaderMap) -> Selection {
+        let with_value = |name: HeaderName| {
+            let value = normalised(request, &name).map(Vec::into_boxed_slice);
+            (name, value)
+        };
+        Selection(names.into_iter().map(with_value).collect())
+    }
+
+    /// Whether this request would have been answered the same.
+    pub(crate) fn matches(&self, request: &HeaderMap) -> bool {
+        self.0.iter().all(|(name, value)| normalised(request, name).as_deref() == value.as_deref())
+    }
+
+    /// Bytes it keeps.
+    pub(crate) fn weight(&self) -> usize {
+        let one = |(name, value): &(HeaderName, Option<Box<[u8]>>)| {
+            name.as_str().len() + value.as_ref().map_or(0, |value| value.len()) + size_of_val(name) + 16
+        };
+        self.0.iter().map(one).sum()
+    }
+}
+
+/// All lines of a field as one list, without white space around its members; `None` where there is none.
+/// A quoted string stays as it is.
+fn normalised(request: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
+    let mut lines = request.get_all(name).iter().peekable();
+    lines.peek()?;
+    let mut joined = Vec::new();
+    for (nth, line) in lines.enumerate() {
+        if nth > 0 {
+            joined.push(b',');
+        }
+        let (mut quoted, mut escaped) = (false, false);
+        for member in line.as_bytes().split_inclusive(|byte| {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' if quoted => escaped = true,
+                b'"' => quoted = !quoted,
+                _ => return *byte == b',' && !quoted,
+            }
+            false
+        }) {
+            match member.strip_suffix(b",") {
+                Some(member) => {
+                    joined.extend_from_slice(member.trim_ascii());
+                    joined.push(b',');
+                }
+                None => joined.extend_from_slice(member.trim_ascii()),
+            }
+        }
+    }
+    Some(joined)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::fields;
+
+    #[test]
+    fn every_line_of_vary_counts() {
+        let check = |lines: &[(&str, &str)], expected: Option<&[&'static str]>| {
+            let expected = expected.map_or(Vary::Any, |names| {
+                Vary::Fields(names.iter().map(|name| HeaderName::from_static(name)).collect())
+            });
+            assert_eq!(read(&fields(lines)), expected, "{lines:?}");
+        };
+        check(&[], Some(&[]));
+        check(&[("vary", "Accept , accept-encoding,,ACCEPT")], Some(&["accept", "accept-encoding"]));
+        check(&[("vary", "accept"), ("vary", "x-b")], Some(&["accept", "x-b"]));
+        check(&[("vary", "accept"), ("vary", "*")], None);
+        check(&[("vary", "accept, *")], None);
+        check(&[("vary", "a b")], None);
+        check(&[("vary", "TraceParent")], None);
+    }
+
+    #[test]
+    fn a_request_matches_only_with_equal_fields() {
+        let check = |stored: &[(&str, &str)], asked: &[(&str, &str)], expected: bool| {
+            let names = vec![HeaderName::from_static("a"), HeaderName::from_static("b")];
+            let selection = Selection::of(names, &fields(stored));
+            assert_eq!(selection.matches(&fields(asked)), expected, "{stored:?} {asked:?}");
+        };
+        check(&[], &[], true);
+        check(&[], &[("c", "1")], true);
+        check(&[], &[("a", "")], false);
+        check(&[("a", "1")], &[], false);
+        check(&[("a", "1")], &[("a", "1"), ("b", "2")], false);
+        check(&[("a", "1, 2")], &[("a", "1"), ("a", " 2 ")], true);
+        check(&[("a", "1 ,2")], &[("a", "1,2")], true);
+        check(&[("a", "1"), ("a", "2")], &[("a", "1"), ("a", "3")], false);
+        check(&[("a", "1"), ("a", "2")], &[("a", "1")], false);
+        check(&[("a", "1")], &[("a", "1"), ("a", "2")], false);
+        check(&[("a", "x y")], &[("a", "xy")], false);
+        check(&[("a", "X")], &[("a", "x")], false);
+        check(&[("a", "\"1 , 2\"")], &[("a", "\"1,2\"")], false);
+    }
+}
