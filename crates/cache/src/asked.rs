@@ -122,7 +122,8 @@ fn read_control(fields: &HeaderMap) -> CacheControl {
 /// Whether a field asks for another host, target or method than the request line and `Host` do. A proxy's
 /// `X-Forwarded-Host` and `Forwarded` that only repeat `Host` do not.
 fn is_steered(fields: &HeaderMap, host: &str) -> bool {
-    let same = |other: &str| key::origin("http", other.trim().trim_matches('"')).is_some_and(|other| other == host);
+    let same =
+        |other: &str| key::origin("http", other.trim().trim_matches('"')).is_some_and(|other| other == host);
     let differs = |name: &str, split: &[char], prefix: &str| {
         fields.get_all(name).iter().any(|line| {
             let Ok(line) = line.to_str() else { return true };

@@ -42,9 +42,7 @@ impl Forward {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Member {
     /// Answered from the store, which stays fresh for `ttl` seconds.
-    Hit {
-        ttl: i64,
-    },
+    Hit { ttl: i64 },
     Forwarded {
         why: Forward,
         /// The next hop's status, where there was an answer.
@@ -104,7 +102,10 @@ mod tests {
         let check = |member: Member, expected: &str| assert_eq!(member.to_string(), expected);
         check(Member::Hit { ttl: 30 }, "cache; hit; ttl=30");
         check(Member::forwarded(Forward::Bypass, None), "cache; fwd=bypass");
-        check(Member::forwarded(Forward::Method, Some(StatusCode::CREATED)), "cache; fwd=method; fwd-status=201");
+        check(
+            Member::forwarded(Forward::Method, Some(StatusCode::CREATED)),
+            "cache; fwd=method; fwd-status=201",
+        );
         let miss = |stored, collapsed| Member::Forwarded {
             why: Forward::UriMiss,
             status: Some(StatusCode::OK),
@@ -120,6 +121,9 @@ mod tests {
     fn a_member_follows_those_nearer_to_the_origin() {
         let mut fields = crate::tests::fields(&[("cache-status", "inner; hit")]);
         Member::Hit { ttl: 1 }.append(&mut fields);
-        assert_eq!(fields, crate::tests::fields(&[("cache-status", "inner; hit"), ("cache-status", "cache; hit; ttl=1")]));
+        assert_eq!(
+            fields,
+            crate::tests::fields(&[("cache-status", "inner; hit"), ("cache-status", "cache; hit; ttl=1")])
+        );
     }
 }

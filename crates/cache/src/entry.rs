@@ -1,6 +1,9 @@
 //! Stored answers: an entry, and the variants that are stored under one key.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -42,6 +45,18 @@ impl Head {
     ) -> Head {
         let Storable { freshness, selection, for_authorized } = storable;
         Head { status, fields, freshness, selection, for_authorized, filled_by }
+    }
+
+    /// This one with fields that a 304 has confirmed and that are not to be stored any more: for one answer only.
+    pub(crate) fn confirmed(&self, fields: HeaderMap, received: SystemTime) -> Head {
+        let freshness = Freshness { received, initial_age: Duration::ZERO, ..self.freshness };
+        Head {
+            fields,
+            freshness,
+            filled_by: self.filled_by.clone(),
+            selection: self.selection.clone(),
+            ..*self
+        }
     }
 
     /// Whether a request selects it under `Vary`.

@@ -217,11 +217,6 @@ impl Passenger {
         .await
     }
 
-    /// The SERVER span of the request that started the fetch.
-    pub(crate) fn leader(&self) -> &SpanContext {
-        &self.flight.span
-    }
-
     /// The next piece of the answer; `None` at its end.
     pub(crate) fn poll_chunk(
         mut self: Pin<&mut Self>,

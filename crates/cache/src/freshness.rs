@@ -80,7 +80,11 @@ impl Freshness {
         let too_old = asked.max_age.is_some_and(|most| age > Duration::from_secs(most));
         let least = Duration::from_secs(asked.min_fresh.unwrap_or(0));
         let too_short = self.lifetime.saturating_sub(age) < least;
-        if asked.no_cache || asked.malformed || too_old || too_short { Err(Unusable::Request) } else { Ok(()) }
+        if asked.no_cache || asked.malformed || too_old || too_short {
+            Err(Unusable::Request)
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -50,7 +50,8 @@ fn resolve(target: &Key, reference: &str) -> Option<Key> {
     let base = target.path_and_query();
     let base_path = base.split('?').next()?;
     if reference.contains("://") || reference.starts_with("//") {
-        let absolute = if reference.starts_with("//") { format!("http:{reference}") } else { reference.to_owned() };
+        let absolute =
+            if reference.starts_with("//") { format!("http:{reference}") } else { reference.to_owned() };
         let uri: Uri = absolute.parse().ok()?;
         let host = origin(uri.scheme_str()?, uri.authority()?.as_str())?;
         let path_and_query = uri.path_and_query().map_or("/", |text| text.as_str());
@@ -125,7 +126,8 @@ mod tests {
     fn a_write_invalidates_its_target_and_what_it_names_on_the_same_host() {
         let check = |answer: &[(&str, &str)], expected: &[&str]| {
             let target = asked(http::Method::GET, "/a/b?q", &[]).key;
-            let found: Vec<String> = keys(&target, &fields(answer)).iter().map(|key| format!("{key:?}")).collect();
+            let found: Vec<String> =
+                keys(&target, &fields(answer)).iter().map(|key| format!("{key:?}")).collect();
             assert_eq!(found, expected, "{answer:?}");
         };
         let own = "http://e/a/b?q";

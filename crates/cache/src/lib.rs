@@ -1,38 +1,73 @@
-//! cache: see DESIGN.md.
+//! The shared HTTP cache: answers from what it has where HTTP allows it (RFC 9111), asks the next hop once for many
+//! askers, and says in `Cache-Status` what it did (RFC 9211).
+//!
+//! Promises: never a wrong hit. What it is not sure of is passed through untouched; memory is bounded in bytes.
+//! Refuses: guessing lifetimes, serving stale answers, storing parts.
+//!
+//! A request's way: [`asked`] reads it, [`plan`] decides with what is in the [`store`], [`serve`] carries that out by
+//! a [`fetch`], which others may share as a [`flight`]. The rules are pure and stand apart.
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::{process::ExitCode, sync::Arc};
+
+use http::{HeaderMap, HeaderValue, header};
+use service::LimitsLayer;
+use telemetry::ServerLayer;
+use tower::Layer;
+
+/// What can be told to this program.
+mod settings;
+
+/// From a request to what is done about it.
+mod serve;
 
 /// What a request asks of a cache.
 mod asked;
-/// `Cache-Control`.
+/// The key that answers are stored under.
+mod key;
+/// What to do about a request, given what is stored.
+mod plan;
+
+/// `Cache-Control`, read strictly.
 mod cache_control;
-/// `Cache-Status`.
-mod cache_status;
 /// Lifetime and age.
 mod freshness;
 /// What a write makes wrong.
 mod invalidate;
-/// Keys.
-mod key;
-/// What may be stored.
+/// What may be stored, and which of its fields.
 mod storing;
-#[cfg(test)]
-mod tests;
-/// Conditions.
+/// Conditions: clients' and our own.
 mod validate;
-/// Variants.
+/// Which variant a request selects.
 mod vary;
 
-/// What can be told to this program, as flags or environment.
-#[derive(Clone, Debug, clap::Args)]
-pub struct Settings {
-    /// Address to serve on; port 0 lets the system choose
-    #[arg(long, env = "THROUGHLINE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:0")]
-    pub listen: SocketAddr,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub service: service::Settings,
-}
+/// Stored answers.
+mod entry;
+/// Asking the origin, and storing on the side.
+mod fetch;
+/// One fetch that several requests share.
+mod flight;
+/// The entries of this process, and the flights under way.
+mod store;
+
+/// Responses made of what is stored or has come.
+mod answer;
+/// Their bodies.
+mod body;
+/// Their `Cache-Status`.
+mod cache_status;
+
+/// Where `now` comes from.
+mod clock;
+/// What is told about each request.
+mod record;
+#[cfg(test)]
+mod tests;
+
+pub use body::{AnswerBody, BodyError};
+pub use clock::Clock;
+pub use serve::{Answering, Cache};
+pub use settings::Settings;
+pub use store::{Memory, Store};
 
 /// Runs the process to its end.
 pub fn run(settings: Settings) -> ExitCode {
@@ -41,6 +76,31 @@ pub fn run(settings: Settings) -> ExitCode {
     service::run(identity, common, async |life| open(settings, life).await)
 }
 
-async fn open(_settings: Settings, _life: &mut service::Life) -> Result<(), service::Error> {
-    todo!()
+async fn open(settings: Settings, life: &mut service::Life) -> Result<(), service::Error> {
+    let store = Store::new(settings.memory());
+    record::observe(&store);
+    let upstream = upstream::Upstream::start(settings.upstream.behind_a_proxy()).await.map_err(usage)?;
+    let usable = Arc::clone(&upstream);
+    life.ready_when("upstream", move || {
+        let usable = usable.is_usable();
+        Box::pin(async move { if usable { Ok(()) } else { Err("no replica is usable".into()) } })
+    });
+    let (limits, trusted) = (settings.limits.clone(), settings.trusted_peers);
+    life.serve(settings.listen, settings.limits, false, move |_thread| {
+        // Outermost: every request has its span, its line and its headers, also one that is refused.
+        let traced = ServerLayer::new("cache", trusted.clone());
+        // What is too large is refused before anything is looked up.
+        let limited = LimitsLayer::new(limits.clone());
+        traced.layer(limited.layer(Cache::new(&store, upstream.client(), Clock::system())))
+    })?;
+    Ok(())
+}
+
+fn usage(error: upstream::StartError) -> service::Error {
+    service::Error::Usage { setting: error.setting, value: error.value, expected: error.expected }
+}
+
+/// Says that a message came through here (RFC 9110 §7.6.3).
+fn via(fields: &mut HeaderMap) {
+    fields.append(header::VIA, HeaderValue::from_static("1.1 cache"));
 }

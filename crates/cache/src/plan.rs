@@ -63,7 +63,9 @@ mod tests {
             Plan::Answer(entry) => format!("answer {}", nth(stored, &entry)),
             Plan::Refuse(why) => format!("refuse {}", why.word()),
             Plan::Fetch { why, stored: None } => format!("fetch {}", why.word()),
-            Plan::Fetch { why, stored: Some(entry) } => format!("confirm {} {}", nth(stored, &entry), why.word()),
+            Plan::Fetch { why, stored: Some(entry) } => {
+                format!("confirm {} {}", nth(stored, &entry), why.word())
+            }
         };
         assert_eq!(found, expected, "{request:?} at {now}");
     }

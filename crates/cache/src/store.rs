@@ -10,6 +10,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    time::{Duration, SystemTime},
 };
 
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter, sync};
@@ -30,6 +31,11 @@ const TYPICAL: u64 = 4 << 10;
 /// What a key costs besides its text: its place in the store's table and list.
 const KEY: usize = 160;
 
+/// How long requests for a key whose answer could not be shared do not wait for each other, and for how many keys
+/// that is remembered.
+const ALONE: Duration = Duration::from_secs(10);
+const ALONE_KEYS: usize = 16 << 10;
+
 /// How much is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Memory {
@@ -44,6 +50,8 @@ pub struct Memory {
 pub struct Store {
     entries: sync::Cache<Key, Arc<Variants>, Weigh, DefaultHashBuilder, Evictions>,
     stripes: Box<[Mutex<Stripe>]>,
+    /// Keys, by their hash, whose last answer was for one request only, and when that was.
+    alone: sync::Cache<u64, SystemTime>,
     room: Arc<Room>,
     object: u64,
     evictions: Evictions,
@@ -96,6 +104,7 @@ impl Store {
                 DefaultHashBuilder::default(),
                 evictions.clone(),
             ),
+            alone: sync::Cache::new(ALONE_KEYS),
             stripes: (0..STRIPES).map(|_| Mutex::default()).collect(),
             room: Arc::new(Room { free: AtomicUsize::new(usize::try_from(arriving).unwrap_or(usize::MAX)) }),
             object,
@@ -137,18 +146,29 @@ impl Store {
         self.entries.get(key)
     }
 
+    /// What came for this key could not be shared: the next requests for it need not wait for each other.
+    pub(crate) fn remember_alone(&self, key: &Key, now: SystemTime) {
+        self.alone.insert(key.hash(), now);
+    }
+
+    /// Whether requests for a key are better not made to wait for each other.
+    pub(crate) fn is_alone(&self, key: &Key, now: SystemTime) -> bool {
+        let since = self.alone.get(&key.hash()).and_then(|since| now.duration_since(since).ok());
+        since.is_some_and(|since| since < ALONE)
+    }
+
+    /// The flight for a key, if one is under way.
+    pub(crate) fn flight(&self, key: &Key) -> Option<Arc<Flight>> {
+        self.stripe(key).flights.get(key).cloned()
+    }
+
     /// For a fetch that nobody else may join.
     pub(crate) fn ticket(&self, key: &Key) -> Ticket {
         Ticket { key: key.clone(), generation: self.stripe(key).generation }
     }
 
     /// Joins the flight for a key or starts it with `flight`; `seen` is what the plan to go forward was made from.
-    pub(crate) fn board(
-        &self,
-        key: &Key,
-        seen: Option<&Arc<Variants>>,
-        flight: &Arc<Flight>,
-    ) -> Boarding {
+    pub(crate) fn board(&self, key: &Key, seen: Option<&Arc<Variants>>, flight: &Arc<Flight>) -> Boarding {
         let mut stripe = self.stripe(key);
         if let Some(under_way) = stripe.flights.get(key) {
             return Boarding::Follow(Arc::clone(under_way));
@@ -182,6 +202,7 @@ impl Store {
         let before = self.entries.peek(&ticket.key);
         let variants = Variants::with(before.as_deref(), entry);
         self.entries.insert(ticket.key.clone(), Arc::new(variants));
+        self.alone.remove(&ticket.key.hash());
         true
     }
 

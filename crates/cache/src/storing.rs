@@ -1,7 +1,7 @@
 //! Whether an answer may be stored, and what is kept of it (RFC 9111 §3).
 //!
 //! Promises: only what is explicitly fresh or can be validated is stored, and never what is meant for one user.
-//! Refuses: incomplete bodies, which only [`crate::fill`] sees.
+//! Refuses: judging bodies, which only [`crate::fetch`] sees.
 
 use std::time::SystemTime;
 
@@ -54,6 +54,12 @@ pub(crate) enum Refusal {
     Freshness,
     /// Stale at once, and nothing to validate it by.
     Useless,
+    /// Nothing says where its body ends: cut off, it would look whole (RFC 9112 §8).
+    Unframed,
+    /// Larger than `--max-object-bytes`.
+    TooLarge,
+    /// Too many others are being stored right now.
+    NoRoom,
 }
 
 impl Refusal {
@@ -70,6 +76,9 @@ impl Refusal {
             Refusal::Vary => "vary",
             Refusal::Freshness => "freshness",
             Refusal::Useless => "useless",
+            Refusal::Unframed => "unframed",
+            Refusal::TooLarge => "too-large",
+            Refusal::NoRoom => "no-room",
         }
     }
 }
@@ -167,7 +176,10 @@ fn is_whole(status: StatusCode, fields: &HeaderMap) -> bool {
 
 /// Statuses whose caching this cache knows the rules of (RFC 9110 §15.1, RFC 9111 §5.2.2.3).
 fn is_understood(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 200 | 203 | 204 | 300 | 301 | 302 | 303 | 307 | 308 | 404 | 405 | 410 | 414 | 501)
+    matches!(
+        status.as_u16(),
+        200 | 203 | 204 | 300 | 301 | 302 | 303 | 307 | 308 | 404 | 405 | 410 | 414 | 501
+    )
 }
 
 fn has_validator(fields: &HeaderMap) -> bool {
@@ -234,7 +246,12 @@ mod tests {
         check(&[], 200, &[("cache-control", "private=\"a\", max-age=60")], Err(Refusal::Private));
         check(&[], 200, &[("cache-control", "private, s-maxage=60")], Err(Refusal::Private));
         check(&[], 200, &[FRESH, ("set-cookie", "a=b")], Err(Refusal::SetCookie));
-        check(&[], 200, &[("cache-control", "public, max-age=60"), ("set-cookie", "a")], Err(Refusal::SetCookie));
+        check(
+            &[],
+            200,
+            &[("cache-control", "public, max-age=60"), ("set-cookie", "a")],
+            Err(Refusal::SetCookie),
+        );
         check(&[("cache-control", "no-store")], 200, &[FRESH], Err(Refusal::RequestNoStore));
         check(&[("cache-control", "a b")], 200, &[FRESH], Err(Refusal::RequestNoStore));
     }

@@ -37,7 +37,9 @@ pub(crate) fn is_not_modified(asked: &HeaderMap, stored: &HeaderMap, received: S
     if asked.contains_key(header::IF_NONE_MATCH) {
         let own = stored.get(header::ETAG).map(|tag| opaque(tag.as_bytes()));
         let lines = asked.get_all(header::IF_NONE_MATCH).iter();
-        return lines.flat_map(|line| tags(line.as_bytes())).any(|tag| tag == b"*" || own == Some(opaque(tag)));
+        return lines
+            .flat_map(|line| tags(line.as_bytes()))
+            .any(|tag| tag == b"*" || own == Some(opaque(tag)));
     }
     if asked.get_all(header::IF_MODIFIED_SINCE).iter().count() != 1 {
         return false;
@@ -46,13 +48,15 @@ pub(crate) fn is_not_modified(asked: &HeaderMap, stored: &HeaderMap, received: S
         return false;
     };
     // RFC 9111 §4.3.2: without `Last-Modified` the `Date` counts, without that the time of arrival.
-    let modified = date(stored, &header::LAST_MODIFIED).or_else(|| date(stored, &header::DATE)).unwrap_or(received);
+    let modified =
+        date(stored, &header::LAST_MODIFIED).or_else(|| date(stored, &header::DATE)).unwrap_or(received);
     modified <= since
 }
 
 /// The fields of a 304 that stands for an answer with these.
 pub(crate) fn not_modified_fields(mut fields: HeaderMap) -> HeaderMap {
-    let others: Vec<HeaderName> = fields.keys().filter(|name| !IN_NOT_MODIFIED.contains(name)).cloned().collect();
+    let others: Vec<HeaderName> =
+        fields.keys().filter(|name| !IN_NOT_MODIFIED.contains(name)).cloned().collect();
     for name in others {
         fields.remove(name);
     }
@@ -63,7 +67,8 @@ pub(crate) fn not_modified_fields(mut fields: HeaderMap) -> HeaderMap {
 /// nothing to be validated by, and the request stays as it is (RFC 9111 §4.3.1).
 pub(crate) fn ask(request: &mut HeaderMap, stored: &HeaderMap) -> bool {
     let tag = stored.get(header::ETAG).filter(|tag| is_tag(tag.as_bytes()));
-    let modified = stored.get(header::LAST_MODIFIED).filter(|_| date(stored, &header::LAST_MODIFIED).is_some());
+    let modified =
+        stored.get(header::LAST_MODIFIED).filter(|_| date(stored, &header::LAST_MODIFIED).is_some());
     if tag.is_none() && modified.is_none() {
         return false;
     }
@@ -200,7 +205,8 @@ mod tests {
 
     #[test]
     fn a_304_replaces_every_field_it_carries() {
-        let stored = fields(&[("age", "5"), ("x-a", "1"), ("x-a", "2"), ("x-b", "1"), ("content-length", "9")]);
+        let stored =
+            fields(&[("age", "5"), ("x-a", "1"), ("x-a", "2"), ("x-b", "1"), ("content-length", "9")]);
         let answer = fields(&[("x-a", "3"), ("x-c", "4"), ("x-c", "5"), ("content-length", "0")]);
         let expected = [("x-a", "3"), ("x-b", "1"), ("x-c", "4"), ("x-c", "5"), ("content-length", "9")];
         assert_eq!(updated(&stored, &answer), fields(&expected));
@@ -208,7 +214,8 @@ mod tests {
 
     #[test]
     fn a_304_to_a_client_repeats_what_it_must() {
-        let stored = fields(&[("etag", "\"a\""), ("content-type", "x"), ("content-length", "9"), ("vary", "a")]);
+        let stored =
+            fields(&[("etag", "\"a\""), ("content-type", "x"), ("content-length", "9"), ("vary", "a")]);
         assert_eq!(not_modified_fields(stored), fields(&[("etag", "\"a\""), ("vary", "a")]));
     }
 }

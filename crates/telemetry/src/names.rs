@@ -71,6 +71,7 @@ pub const DB_SECONDS: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 
 pub const REPLICA: &str = "throughline.replica";
 pub const RETRY_REASON: &str = "throughline.retry_reason";
 pub const CACHE_RESULT: &str = "throughline.cache.result";
+pub const CACHE_REASON: &str = "throughline.cache.reason";
 pub const CACHE_HIT: &str = "throughline.cache_hit";
 pub const RESPONSE_TIME_MS: &str = "throughline.response_time_ms";
 pub const ROUTING_MS: &str = "throughline.routing_ms";
@@ -109,3 +110,7 @@ pub const COLLECTOR: &str = "throughline.collector";
 pub const REASON: &str = "throughline.reason";
 /// Where in the code, as `file:line:column`.
 pub const LOCATION: &str = "throughline.location";
+pub const METRIC_CACHE_REQUESTS: &str = "throughline.cache.requests";
+pub const METRIC_CACHE_SIZE: &str = "throughline.cache.size";
+pub const METRIC_CACHE_ENTRIES: &str = "throughline.cache.entries";
+pub const METRIC_CACHE_EVICTIONS: &str = "throughline.cache.evictions";

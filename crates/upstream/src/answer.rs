@@ -43,6 +43,11 @@ pub enum BodyError {
     StoodStill(Duration),
 }
 
+/// In a response's extensions: nothing but the end of the connection says where its body ends, so that one cut off
+/// looks whole (RFC 9112 §8). Such an answer may be passed on, and not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndsByClose;
+
 impl Body {
     pub(crate) fn new(inner: ClientBody<Answer>) -> Body {
         Body { inner }

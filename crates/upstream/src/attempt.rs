@@ -12,11 +12,12 @@ use std::{
 };
 
 use http::{Request, Response, StatusCode};
+use http_body::Body as _;
 use hyper::{body::Incoming, client::conn::TrySendError};
 use telemetry::ErrorType;
 
 use crate::{
-    answer::Answer,
+    answer::{Answer, EndsByClose},
     fields,
     pool::{self, ConnectError, Connection, Pool},
     request_body::{RequestBody, RequestFault},
@@ -171,6 +172,9 @@ async fn exchange(
     };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Failed::new(Cause::Switched, None));
+    }
+    if !response.body().is_end_stream() && !fields::is_framed(response.headers()) {
+        response.extensions_mut().insert(EndsByClose);
     }
     if !fields::strip_response(response.headers_mut()) {
         return Err(Failed::new(Cause::Coding, None));

@@ -48,6 +48,11 @@ pub(crate) fn strip_response(headers: &mut HeaderMap) -> bool {
     chunked_only
 }
 
+/// Whether an answer with a body says where that ends, other than by the end of the connection.
+pub(crate) fn is_framed(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::TRANSFER_ENCODING) || headers.contains_key(header::CONTENT_LENGTH)
+}
+
 fn strip(headers: &mut HeaderMap, hop_by_hop: impl Fn(&HeaderName) -> bool) {
     let mut leave: Vec<HeaderName> = Vec::new();
     for value in headers.get_all(header::CONNECTION) {

@@ -44,7 +44,7 @@ mod pool;
 /// The body of a request, kept or streamed.
 mod request_body;
 
-pub use answer::{Body, BodyError};
+pub use answer::{Body, BodyError, EndsByClose};
 pub use client::Client;
 pub use failure::{Failure, PROXY_STATUS};
 pub use pick::Balance;

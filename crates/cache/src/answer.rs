@@ -1,0 +1,158 @@
+//! Responses made of what is stored or has come.
+//!
+//! Promises: each says in `Cache-Status` what was done, and in `Via` that it came through here; what comes out of the
+//! store or a shared fetch has its `Age`.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header, response::Parts};
+use http_body_util::Full;
+use telemetry::Problem;
+
+use crate::{
+    asked::Asked,
+    body::AnswerBody,
+    cache_status::Member,
+    entry::{Entry, Head},
+    flight::Passenger,
+    storing::with_date,
+    validate, via,
+};
+
+/// From an entry; 304 where the client's condition says so, without a body for HEAD.
+pub(crate) fn from_entry(
+    asked: &Asked,
+    entry: &Entry,
+    now: SystemTime,
+    member: Member,
+) -> Response<AnswerBody> {
+    let body = AnswerBody::stored(entry.body.clone(), entry.length);
+    from_head(asked, &entry.head, now, member, Some(entry.length), body)
+}
+
+/// From a fetch that another request has started, as it comes.
+pub(crate) fn from_flight(
+    asked: &Asked,
+    head: &Head,
+    passenger: Passenger,
+    now: SystemTime,
+    member: Member,
+) -> Response<AnswerBody> {
+    let length = declared(&head.fields);
+    from_head(asked, head, now, member, length, AnswerBody::flight(passenger, length))
+}
+
+fn from_head(
+    asked: &Asked,
+    head: &Head,
+    now: SystemTime,
+    member: Member,
+    length: Option<u64>,
+    body: AnswerBody,
+) -> Response<AnswerBody> {
+    let not_modified = is_not_modified(asked, head);
+    let fields = head.fields.clone();
+    let (status, mut fields, body) = if not_modified {
+        (StatusCode::NOT_MODIFIED, validate::not_modified_fields(fields), AnswerBody::own(Full::default()))
+    } else if asked.head {
+        (head.status, with_length(fields, length), AnswerBody::own(Full::default()))
+    } else {
+        (head.status, fields, body)
+    };
+    let age = head.freshness.age(now).unwrap_or_default().as_secs();
+    fields.insert(header::AGE, HeaderValue::from(age));
+    via(&mut fields);
+    member.append(&mut fields);
+    respond(status, fields, body)
+}
+
+/// From the leader's own fetch, as it comes.
+pub(crate) fn from_fetch(
+    asked: &Asked,
+    parts: Parts,
+    head: &Head,
+    passenger: Passenger,
+    member: Member,
+) -> Response<AnswerBody> {
+    let length = declared(&parts.headers);
+    let body = AnswerBody::flight(passenger, length);
+    let (status, headers, body) = if is_not_modified(asked, head) {
+        let fields = validate::not_modified_fields(parts.headers);
+        (StatusCode::NOT_MODIFIED, fields, AnswerBody::own(Full::default()))
+    } else {
+        (parts.status, parts.headers, body)
+    };
+    finish(status, headers, body, head.freshness.received, member)
+}
+
+/// What the origin answered, passed through.
+pub(crate) fn from_origin(
+    response: Response<upstream::Body>,
+    now: SystemTime,
+    member: Member,
+) -> Response<AnswerBody> {
+    let (parts, body) = response.into_parts();
+    finish(parts.status, parts.headers, AnswerBody::passed(body), now, member)
+}
+
+/// Our own.
+pub(crate) fn own(response: Response<Full<Bytes>>, member: Member) -> Response<AnswerBody> {
+    let (parts, body) = response.into_parts();
+    let mut fields = parts.headers;
+    member.append(&mut fields);
+    respond(parts.status, fields, AnswerBody::own(body))
+}
+
+/// RFC 9111 §5.2.1.7.
+pub(crate) fn only_if_cached(member: Member) -> Response<AnswerBody> {
+    let detail = "Nothing usable is stored, and the request forbids asking for it.";
+    own(Problem::new(StatusCode::GATEWAY_TIMEOUT).detail(detail).response(), member)
+}
+
+/// A fetch that ended without a word: its runtime is going away, or it panicked.
+pub(crate) fn lost(member: Member) -> Response<AnswerBody> {
+    own(
+        Problem::new(StatusCode::BAD_GATEWAY).detail("The fetch for this request was lost.").response(),
+        member,
+    )
+}
+
+fn finish(
+    status: StatusCode,
+    mut fields: HeaderMap,
+    body: AnswerBody,
+    received: SystemTime,
+    member: Member,
+) -> Response<AnswerBody> {
+    with_date(&mut fields, received);
+    via(&mut fields);
+    member.append(&mut fields);
+    respond(status, fields, body)
+}
+
+fn respond(status: StatusCode, fields: HeaderMap, body: AnswerBody) -> Response<AnswerBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = fields;
+    response
+}
+
+/// Only a 200 is conditional (RFC 9110 §13.2.1).
+fn is_not_modified(asked: &Asked, head: &Head) -> bool {
+    asked.conditional
+        && head.status == StatusCode::OK
+        && validate::is_not_modified(&asked.fields, &head.fields, head.freshness.received)
+}
+
+/// What GET would say of its body.
+fn with_length(mut fields: HeaderMap, length: Option<u64>) -> HeaderMap {
+    if let Some(length) = length {
+        fields.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    fields
+}
+
+fn declared(fields: &HeaderMap) -> Option<u64> {
+    fields.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}

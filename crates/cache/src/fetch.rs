@@ -1,0 +1,357 @@
+//! Asking the origin on behalf of a request, and storing on the side what comes.
+//!
+//! A fetch is a task of its own, within the trace of the request that started it (its leader): it goes on while
+//! anybody waits for it, also after the leader has left. When nobody does, it goes on only if little is missing.
+//!
+//! Promises: only whole answers are stored, and before anybody has read their last byte, so that whoever has an
+//! answer gets a hit with the next request; an answer fetched before an invalidation is not stored.
+//! Refuses: answering; it hands on what came as [`Fetched`].
+
+use std::{pin::pin, sync::Arc, time::SystemTime};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::future::{Either, select};
+use http::{HeaderMap, Request, Response, StatusCode, Uri, response::Parts};
+use http_body::Body as _;
+use http_body_util::{BodyExt, Empty};
+use telemetry::SpanContext;
+use tokio::sync::oneshot;
+use upstream::{Client, EndsByClose, Failure};
+
+use crate::{
+    asked::Asked,
+    clock::Clock,
+    entry::{Entry, Head, PIECE},
+    flight::Flight,
+    store::{Reserved, Store, Ticket},
+    storing::{Refusal, kept_fields, may_store},
+    validate, via,
+};
+
+/// Bytes that are worth fetching for the store alone.
+const WORTH_FINISHING: u64 = 256 << 10;
+
+/// Pieces of a stored body; small ones are joined up to this size.
+const SEGMENT: usize = 64 << 10;
+
+/// What came of it, for the leader.
+pub(crate) enum Fetched {
+    /// A new answer, which is being stored and is read from the flight.
+    Kept(Box<Parts>, Arc<Head>),
+    /// A new answer that is not stored.
+    Passed(Response<upstream::Body>, Refusal),
+    /// The stored answer is still right; whether it stays stored.
+    Confirmed(Arc<Entry>, bool),
+    /// No answer.
+    Failed(Failure),
+}
+
+/// A fetch to be made.
+pub(crate) struct Fetch {
+    pub(crate) store: Arc<Store>,
+    pub(crate) client: Client,
+    pub(crate) clock: Clock,
+    pub(crate) asked: Arc<Asked>,
+    pub(crate) target: Uri,
+    /// What the origin is asked to confirm.
+    pub(crate) stored: Option<Arc<Entry>>,
+    pub(crate) ticket: Ticket,
+    pub(crate) flight: Arc<Flight>,
+}
+
+/// What came, before it is handed on.
+enum Came {
+    Whole(Box<Parts>, Arc<Head>, Arriving),
+    Other(Fetched),
+}
+
+/// The body of an answer that is being stored.
+struct Arriving {
+    body: upstream::Body,
+    /// Its length, where it is known.
+    declared: Option<u64>,
+    room: Reserved,
+}
+
+impl Fetch {
+    /// Makes it; ends early when nobody waits for it any more.
+    pub(crate) async fn run(self, leader: oneshot::Sender<Fetched>) {
+        let _ending = Ending(&self);
+        let came = {
+            let (asking, deserted) = (pin!(self.ask()), pin!(self.flight.deserted()));
+            match select(asking, deserted).await {
+                Either::Left((came, _)) => came,
+                Either::Right(_) => return,
+            }
+        };
+        match came {
+            Came::Other(fetched) => {
+                self.tell_others(&fetched);
+                // A leader that has left needs nothing more.
+                let _ = leader.send(fetched);
+            }
+            Came::Whole(parts, head, arriving) => {
+                if head.freshness.is_fresh(self.clock.now()) {
+                    self.flight.stream(Arc::clone(&head), arriving.declared.is_some());
+                } else {
+                    self.alone();
+                }
+                if arriving.declared == Some(0) {
+                    self.keep(&head, Vec::new());
+                }
+                // Likewise: the others go on reading.
+                let _ = leader.send(Fetched::Kept(parts, Arc::clone(&head)));
+                self.fill(&head, arriving).await;
+            }
+        }
+    }
+
+    /// Sends the request until there is an answer that makes sense: a 304 that is not about the stored answer is
+    /// followed by one question more, without conditions of ours.
+    async fn ask(&self) -> Came {
+        let mut stored = self.stored.as_deref();
+        loop {
+            let mut request = self.request();
+            let validates =
+                stored.is_some_and(|entry| validate::ask(request.headers_mut(), &entry.head.fields));
+            let requested = self.clock.now();
+            let response = match self.client.send(request, Some(self.asked.key.hash())).await {
+                Ok(response) => response,
+                Err(failure) => return Came::Other(Fetched::Failed(failure)),
+            };
+            let received = self.clock.now();
+            if let Some(entry) = stored
+                && validates
+                && response.status() == StatusCode::NOT_MODIFIED
+            {
+                if validate::confirms(response.headers(), &entry.head.fields) {
+                    return self.confirmed(entry, response.headers(), requested, received);
+                }
+                stored = None;
+                continue;
+            }
+            return self.arrived(response, requested, received);
+        }
+    }
+
+    fn request(&self) -> Request<Empty<Bytes>> {
+        let mut request = Request::new(Empty::new());
+        *request.uri_mut() = self.target.clone();
+        *request.headers_mut() = self.asked.fields.clone();
+        via(request.headers_mut());
+        request
+    }
+
+    /// RFC 9111 §4.3.4.
+    fn confirmed(
+        &self,
+        entry: &Entry,
+        answer: &HeaderMap,
+        requested: SystemTime,
+        received: SystemTime,
+    ) -> Came {
+        let fields = validate::updated(&entry.head.fields, &kept_fields(answer, received));
+        let (status, filled_by) = (entry.head.status, entry.head.filled_by.clone());
+        let (entry, stays) = match may_store(&self.asked, status, &fields, requested, received) {
+            Ok(storable) => {
+                let entry = Arc::new(entry.with_head(Head::new(status, fields, storable, filled_by)));
+                let stays = self.store.put(&self.ticket, Arc::clone(&entry));
+                (entry, stays)
+            }
+            Err(refusal) => {
+                if refusal != Refusal::RequestNoStore {
+                    self.store.supersede(&self.asked);
+                }
+                (Arc::new(entry.with_head(entry.head.confirmed(fields, received))), false)
+            }
+        };
+        Came::Other(Fetched::Confirmed(entry, stays))
+    }
+
+    fn arrived(
+        &self,
+        response: Response<upstream::Body>,
+        requested: SystemTime,
+        received: SystemTime,
+    ) -> Came {
+        match self.room_for(&response, requested, received) {
+            Ok((head, declared, room)) => {
+                let (parts, body) = response.into_parts();
+                Came::Whole(Box::new(parts), Arc::new(head), Arriving { body, declared, room })
+            }
+            Err(refusal) => {
+                let status = response.status();
+                // What is stored is no longer what the origin answers; an error of its own says nothing of that.
+                if self.stored.is_some()
+                    && refusal != Refusal::RequestNoStore
+                    && !status.is_server_error()
+                    && status != StatusCode::NOT_MODIFIED
+                {
+                    self.store.supersede(&self.asked);
+                }
+                Came::Other(Fetched::Passed(response, refusal))
+            }
+        }
+    }
+
+    fn room_for(
+        &self,
+        response: &Response<upstream::Body>,
+        requested: SystemTime,
+        received: SystemTime,
+    ) -> Result<(Head, Option<u64>, Reserved), Refusal> {
+        let (status, fields) = (response.status(), response.headers());
+        let storable = may_store(&self.asked, status, fields, requested, received)?;
+        let body = response.body();
+        let declared = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
+        if response.extensions().get::<EndsByClose>().is_some() {
+            return Err(Refusal::Unframed);
+        }
+        if declared.is_some_and(|length| length > self.store.largest_body()) {
+            return Err(Refusal::TooLarge);
+        }
+        let mut room = Reserved::none(self.store.room());
+        let length = declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+        if !room.grow(length) {
+            return Err(Refusal::NoRoom);
+        }
+        let fields = kept_fields(fields, received);
+        let head = Head::new(status, fields, storable, self.flight.span.clone());
+        Ok((head, declared, room))
+    }
+
+    /// Tells those who wait with the leader what came for all of them.
+    fn tell_others(&self, fetched: &Fetched) {
+        match fetched {
+            Fetched::Confirmed(entry, true) if entry.is_fresh(self.clock.now()) => {
+                self.flight.confirm(Arc::clone(entry));
+            }
+            Fetched::Failed(_) => self.flight.alone(),
+            _ => self.alone(),
+        }
+    }
+
+    /// What came is for the leader only, and so will be what comes for the next ones.
+    fn alone(&self) {
+        self.store.remember_alone(&self.asked.key, self.clock.now());
+        self.store.close(&self.asked.key, &self.flight);
+        self.flight.alone();
+    }
+
+    /// Reads the body into the flight, and into the store when it is whole.
+    async fn fill(&self, head: &Arc<Head>, mut arriving: Arriving) {
+        let (mut length, mut keeping) = (0, true);
+        while arriving.declared != Some(length) {
+            let missing = arriving.declared.map(|declared| declared - length);
+            let Some(next) = self.next(&mut arriving.body, missing).await else { return };
+            let chunk = match next {
+                Some(Ok(frame)) => frame.into_data(),
+                Some(Err(_told_by_the_attempt)) => return,
+                None if arriving.declared.is_some() => return,
+                None => break,
+            };
+            // Trailers are not passed on (RFC 9110 §6.5.1).
+            let Ok(chunk) = chunk else { continue };
+            length += chunk.len() as u64;
+            if keeping && !self.has_room(&mut arriving, length, chunk.len()) {
+                keeping = false;
+                self.store.close(&self.asked.key, &self.flight);
+                self.flight.pass();
+            }
+            // A copy, since the chunk is a part of a read buffer that may be much larger.
+            let chunk = if keeping { Bytes::copy_from_slice(&chunk) } else { chunk };
+            if arriving.declared == Some(length) {
+                self.keep(head, [self.flight.chunks(), vec![chunk.clone()]].concat());
+            }
+            self.flight.push(chunk);
+            self.flight.room().await;
+        }
+        if keeping && arriving.declared.is_none() {
+            self.keep(head, self.flight.chunks());
+        }
+        self.flight.finish();
+    }
+
+    /// The next frame; `None` when nobody reads any more and too much is `missing`.
+    async fn next(
+        &self,
+        body: &mut upstream::Body,
+        missing: Option<u64>,
+    ) -> Option<Option<Result<http_body::Frame<Bytes>, upstream::BodyError>>> {
+        if missing.is_some_and(|missing| missing <= WORTH_FINISHING) {
+            return Some(body.frame().await);
+        }
+        match select(body.frame(), pin!(self.flight.deserted())).await {
+            Either::Left((frame, _)) => Some(frame),
+            Either::Right(_) => None,
+        }
+    }
+
+    /// Whether what has come of a body of unknown length still fits.
+    fn has_room(&self, arriving: &mut Arriving, length: u64, more: usize) -> bool {
+        arriving.declared.is_some() || length <= self.store.largest_body() && arriving.room.grow(more + PIECE)
+    }
+
+    fn keep(&self, head: &Arc<Head>, chunks: Vec<Bytes>) {
+        let entry = Entry::new(Arc::clone(head), gathered(chunks));
+        self.store.put(&self.ticket, Arc::new(entry));
+        self.store.close(&self.asked.key, &self.flight);
+    }
+}
+
+/// Ends the flight however the fetch ends: whole, broken off, deserted, or dropped with its runtime.
+struct Ending<'a>(&'a Fetch);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store.close(&self.0.asked.key, &self.0.flight);
+        self.0.flight.ended();
+    }
+}
+
+/// Joins small pieces, so that a stored body costs little more than its bytes.
+fn gathered(chunks: Vec<Bytes>) -> Arc<[Bytes]> {
+    let mut segments = Vec::new();
+    let mut small = BytesMut::new();
+    for chunk in chunks {
+        if small.len() + chunk.len() > SEGMENT && !small.is_empty() {
+            segments.push(Bytes::copy_from_slice(&small));
+            small.clear();
+        }
+        if chunk.len() >= SEGMENT {
+            segments.push(chunk);
+        } else {
+            small.extend_from_slice(&chunk);
+        }
+    }
+    if !small.is_empty() {
+        segments.push(Bytes::copy_from_slice(&small));
+    }
+    segments.into()
+}
+
+/// The span that a fetch started outside a request would have: none.
+pub(crate) fn current_span() -> SpanContext {
+    telemetry::Scope::current().map_or(SpanContext::NONE, |scope| scope.span_context())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_pieces_are_joined_and_large_ones_kept() {
+        let check = |sizes: &[usize], expected: &[usize]| {
+            let chunks: Vec<Bytes> =
+                sizes.iter().enumerate().map(|(nth, size)| Bytes::from(vec![nth as u8; *size])).collect();
+            let gathered = gathered(chunks.clone());
+            assert_eq!(gathered.iter().map(Bytes::len).collect::<Vec<_>>(), expected, "{sizes:?}");
+            assert_eq!(gathered.concat(), chunks.concat());
+        };
+        check(&[], &[]);
+        check(&[1, 2, 3], &[6]);
+        check(&[SEGMENT], &[SEGMENT]);
+        check(&[SEGMENT - 1, 2, 3], &[SEGMENT - 1, 5]);
+        check(&[1, SEGMENT, 1], &[1, SEGMENT, 1]);
+    }
+}
