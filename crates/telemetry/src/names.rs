@@ -110,6 +110,7 @@ pub const COLLECTOR: &str = "throughline.collector";
 pub const REASON: &str = "throughline.reason";
 /// Where in the code, as `file:line:column`.
 pub const LOCATION: &str = "throughline.location";
+
 pub const METRIC_CACHE_REQUESTS: &str = "throughline.cache.requests";
 pub const METRIC_CACHE_SIZE: &str = "throughline.cache.size";
 pub const METRIC_CACHE_ENTRIES: &str = "throughline.cache.entries";

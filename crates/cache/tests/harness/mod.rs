@@ -150,11 +150,12 @@ async fn serve_origin(
 ) -> Result<Response<OriginBody>, Infallible> {
     let now = {
         let mut seen = seen.lock().expect("not poisoned");
+        let nth = seen.len();
         seen.push(Seen {
             method: request.method().clone(),
             target: request.uri().to_string(),
             fields: request.headers().clone(),
-            nth: seen.len(),
+            nth,
         });
         seen.last().expect("just pushed").clone()
     };
