@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use crate::names;
+use crate::{line::Value, names};
 
 /// What was recorded, exported and dropped since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -117,6 +117,38 @@ impl Loss {
 }
 
 impl Losses {
+    /// Every number, named as in the last line of a process.
+    pub(crate) fn fields(&self) -> [(&'static str, Value<'static>); 12] {
+        const NAMES: [[&str; 3]; 4] = [
+            ["spans_recorded", "spans_exported", "spans_dropped"],
+            ["log_lines_recorded", "log_lines_exported", "log_lines_dropped"],
+            ["metric_points_recorded", "metric_points_exported", "metric_points_dropped"],
+            ["stdout_lines_recorded", "stdout_lines_exported", "stdout_lines_dropped"],
+        ];
+        let counts = self.by_signal();
+        std::array::from_fn(|at| {
+            let (signal, part) = (at / 3, at % 3);
+            let (_, count) = counts[signal];
+            let number = [count.recorded, count.exported, count.dropped][part];
+            (NAMES[signal][part], integer(number))
+        })
+    }
+
+    /// What has been dropped since `before`, by signal; none where nothing was.
+    pub(crate) fn dropped_since(&self, before: &Losses) -> Option<[(&'static str, Value<'static>); 4]> {
+        let (now, before) = (self.by_signal(), before.by_signal());
+        let dropped = |at: usize| now[at].1.dropped - before[at].1.dropped;
+        let any = (0..now.len()).any(|at| dropped(at) > 0);
+        any.then(|| std::array::from_fn(|at| (now[at].0, integer(dropped(at)))))
+    }
+
+    /// The last line on standard output counts itself.
+    pub(crate) fn with_the_last_line(mut self) -> Self {
+        self.stdout_lines.recorded += 1;
+        self.stdout_lines.exported += 1;
+        self
+    }
+
     /// Each signal's name, as metrics and lines spell it, and its numbers.
     pub fn by_signal(&self) -> [(&'static str, Count); 4] {
         [
@@ -125,5 +157,45 @@ impl Losses {
             ("metric_points", self.metric_points),
             ("stdout_lines", self.stdout_lines),
         ]
+    }
+}
+
+fn integer(number: u64) -> Value<'static> {
+    Value::Int(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_new_drops_are_news() {
+        let loss = Loss::default();
+        loss.spans.lose(2);
+        let before = loss.read();
+        assert!(loss.read().dropped_since(&before).is_none());
+        loss.spans.lose(3);
+        loss.stdout_lines.lose(1);
+        let dropped = loss.read().dropped_since(&before).expect("something was");
+        let dropped = dropped.map(|(signal, count)| format!("{signal} {count:?}"));
+        assert_eq!(
+            dropped,
+            ["spans Int(3)", "log_lines Int(0)", "metric_points Int(0)", "stdout_lines Int(1)"]
+        );
+    }
+
+    #[test]
+    fn the_last_line_names_every_number() {
+        let loss = Loss::default();
+        loss.log_lines.record(5);
+        loss.log_lines.export(4);
+        loss.log_lines.lose(1);
+        let fields = loss.read().with_the_last_line().fields();
+        let said: Vec<_> = fields.iter().map(|(name, value)| format!("{name} {value:?}")).collect();
+        assert_eq!(
+            said[3..6],
+            ["log_lines_recorded Int(5)", "log_lines_exported Int(4)", "log_lines_dropped Int(1)"]
+        );
+        assert_eq!(said[9..11], ["stdout_lines_recorded Int(1)", "stdout_lines_exported Int(1)"]);
     }
 }

@@ -24,7 +24,7 @@ use crate::{
     environment::Environment,
     export::{self, Exporter, LogLines, Receiver, Source, Spans, Stop},
     json::Process,
-    line::{Line, Lines, Outlets, Value},
+    line::{Line, Lines, Outlets},
     loss::{Loss, Losses},
     metrics::{self, Collection},
     panic,
@@ -252,7 +252,7 @@ impl Thread {
             let _ = exporter.await;
         }
         let (loss, lines) = (self.loss.clone(), self.lines);
-        let last_line = Box::new(move || lines.fill(&stopped(&loss.read()).line()));
+        let last_line = Box::new(move || say_stopped(&loss.read(), &lines));
         let stdout_lines = self.stdout.finish(deadline.into_std(), last_line);
         Losses { stdout_lines, ..self.loss.read() }
     }
@@ -284,22 +284,13 @@ impl Receivers {
     }
 }
 
-/// Says what was dropped since it was last said.
+/// Says now and then what was dropped since it was last said.
 async fn say_drops(loss: Loss, lines: Arc<Lines>) {
     let mut said = loss.read();
     loop {
         tokio::time::sleep(WATCH_EVERY).await;
         let now = loss.read();
-        let dropped = |count: fn(&Losses) -> u64| {
-            Value::Int(i64::try_from(count(&now) - count(&said)).unwrap_or(i64::MAX))
-        };
-        let fields = [
-            ("spans", dropped(|losses| losses.spans.dropped)),
-            ("log_lines", dropped(|losses| losses.log_lines.dropped)),
-            ("metric_points", dropped(|losses| losses.metric_points.dropped)),
-            ("stdout_lines", dropped(|losses| losses.stdout_lines.dropped)),
-        ];
-        if fields.iter().any(|(_, count)| !matches!(count, Value::Int(0))) {
+        if let Some(fields) = now.dropped_since(&said) {
             lines.emit_to_stdout(&Line {
                 level: Level::WARN,
                 logger: export::LOGGER,
@@ -312,31 +303,20 @@ async fn say_drops(loss: Loss, lines: Arc<Lines>) {
     }
 }
 
-/// The last line's level and fields.
-struct Stopped(Level, [(&'static str, Value<'static>); 12]);
-
-fn stopped(losses: &Losses) -> Stopped {
-    const NAMES: [[&str; 3]; 4] = [
-        ["spans_recorded", "spans_exported", "spans_dropped"],
-        ["log_lines_recorded", "log_lines_exported", "log_lines_dropped"],
-        ["metric_points_recorded", "metric_points_exported", "metric_points_dropped"],
-        ["stdout_lines_recorded", "stdout_lines_exported", "stdout_lines_dropped"],
-    ];
-    let counts = losses.by_signal().map(|(_, count)| count);
-    let field = |at: usize| {
-        let count = counts[at / 3];
-        let number = [count.recorded, count.exported, count.dropped][at % 3];
-        // The last line counts itself.
-        let itself = u64::from(at / 3 == 3 && at % 3 < 2);
-        (NAMES[at / 3][at % 3], Value::Int(i64::try_from(number + itself).unwrap_or(i64::MAX)))
-    };
-    let lost = counts.iter().any(|count| count.dropped > 0);
-    Stopped(if lost { Level::WARN } else { Level::INFO }, std::array::from_fn(field))
+/// The last line of a process.
+fn say_stopped(losses: &Losses, lines: &Lines) -> Record {
+    let lost = losses.by_signal().iter().any(|(_, count)| count.dropped > 0);
+    lines.fill(&Line {
+        level: if lost { Level::WARN } else { Level::INFO },
+        logger: export::LOGGER,
+        message: "telemetry stopped",
+        span: None,
+        fields: &losses.with_the_last_line().fields(),
+    })
 }
 
-impl Stopped {
-    fn line(&self) -> Line<'_> {
-        let Stopped(level, fields) = self;
-        Line { level: *level, logger: export::LOGGER, message: "telemetry stopped", span: None, fields }
-    }
-}
+/// A receiver of OTLP for the tests.
+#[cfg(test)]
+mod receiver;
+#[cfg(test)]
+mod tests;
