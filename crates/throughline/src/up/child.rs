@@ -12,7 +12,7 @@ use std::{
 use anyhow::Context;
 use serde_json::Value;
 use tokio::{
-    process::{Child as Process, Command},
+    process::{Child as Process, ChildStdin, Command},
     time::{sleep, timeout},
 };
 
@@ -35,6 +35,8 @@ pub(super) struct Addresses {
 /// A running child; killed when dropped.
 pub(super) struct Child {
     process: Process,
+    /// Apart from its process, because waiting for that would close it.
+    pipe: Option<ChildStdin>,
     pub(super) pid: u32,
     output: Output,
 }
@@ -63,9 +65,9 @@ impl Child {
         command.stdin(Stdio::piped()).stdout(output.try_clone().with_context(starting)?).stderr(output);
         // A group of its own: a terminal's Ctrl-C reaches `up` alone, which drains its children in order.
         command.process_group(0).kill_on_drop(true);
-        let process = command.spawn().with_context(starting)?;
-        let pid = process.id().unwrap_or_default();
-        Ok(Self { process, pid, output: Output { file: log, from } })
+        let mut process = command.spawn().with_context(starting)?;
+        let (pipe, pid) = (process.stdin.take(), process.id().unwrap_or_default());
+        Ok(Self { process, pipe, pid, output: Output { file: log, from } })
     }
 
     /// Waits until it says where it listens. Its end is the error.
@@ -83,17 +85,28 @@ impl Child {
 
     /// Closes its pipe and waits until it has drained; one that does not is killed. Returns whether it drained.
     pub(super) async fn drain(mut self) -> bool {
-        drop(self.process.stdin.take());
+        drop(self.pipe.take());
         timeout(DRAIN, self.process.wait()).await.is_ok()
     }
 
-    /// What it said last, for a sentence: a plain line (an error on standard error) before a line of its log.
+    /// What it said when it failed, for a sentence: what is on standard error begins with it, else the log's last line.
     pub(super) fn last_words(&self) -> Option<String> {
         // An unreadable file has no last words; its path is told beside them.
         let lines = self.output.lines().ok()?;
-        let plain = lines.iter().rev().find(|line| !line.starts_with('{') && !line.trim().is_empty());
-        let line = plain.or(lines.last())?;
-        Some(line.chars().filter(|c| !c.is_control()).take(1000).collect())
+        let words = last_words(&lines)?;
+        Some(words.chars().filter(|c| !c.is_control()).take(1000).collect())
+    }
+}
+
+fn last_words(lines: &[String]) -> Option<String> {
+    let mut plain = lines.iter().filter(|line| !line.starts_with('{') && !line.trim().is_empty());
+    match plain.next() {
+        // A panic says where, and on the next line what.
+        Some(place) if place.ends_with(':') => {
+            Some(format!("{place} {}", plain.next().map_or("", String::as_str)))
+        }
+        Some(line) => Some(line.clone()),
+        None => lines.last().cloned(),
     }
 }
 
@@ -143,6 +156,30 @@ mod tests {
             admin: admin.parse().unwrap(),
         });
         assert_eq!(addresses(line), expected, "{line}");
+    }
+
+    #[test]
+    fn last_words_are_the_error_itself() {
+        let table: [(&[&str], Option<&str>); 5] = [
+            (
+                &["{\"level\":\"INFO\"}", "http_server: cannot open the database: refused"],
+                Some("http_server: cannot open the database: refused"),
+            ),
+            (
+                &["error: invalid value", "", "For more information, try '--help'."],
+                Some("error: invalid value"),
+            ),
+            (
+                &["", "thread 'main' panicked at x.rs:1:", "oh", "stack backtrace:"],
+                Some("thread 'main' panicked at x.rs:1: oh"),
+            ),
+            (&["{\"a\":1}", "{\"a\":2}"], Some("{\"a\":2}")),
+            (&[], None),
+        ];
+        for (lines, expected) in table {
+            let lines: Vec<_> = lines.iter().map(ToString::to_string).collect();
+            assert_eq!(last_words(&lines).as_deref(), expected, "{lines:?}");
+        }
     }
 
     #[test]
