@@ -317,6 +317,6 @@ fn say_stopped(losses: &Losses, lines: &Lines) -> Record {
 
 /// A receiver of OTLP for the tests.
 #[cfg(test)]
-mod receiver;
+pub(crate) mod receiver;
 #[cfg(test)]
 mod tests;

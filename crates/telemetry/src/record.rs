@@ -172,10 +172,6 @@ impl Record {
         })
     }
 
-    pub(crate) fn field(&self, name: &str) -> Option<Datum<'_>> {
-        self.fields().find_map(|(held, datum)| (held == name).then_some(datum))
-    }
-
     fn hold(&mut self, name: &'static str, held: Held) {
         if self.fields.len() < self.limits.fields {
             self.fields.push((name, held));

@@ -99,3 +99,6 @@ fn stdout() -> Box<dyn io::Write + Send> {
         Err(_) => Box::new(io::sink()),
     }
 }
+
+#[cfg(test)]
+mod tests;

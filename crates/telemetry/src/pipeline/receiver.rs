@@ -3,7 +3,7 @@
 
 use std::{
     io::Read as _,
-    net::{SocketAddr, TcpListener},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     sync::{Arc, Condvar, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -34,11 +34,13 @@ use prost::Message;
 use tokio::sync::oneshot;
 use tonic::{Status, codec::CompressionEncoding, transport::server::TcpIncoming};
 
+/// Whatever port the system chooses.
+pub(crate) const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How it answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     #[default]
     Take,
     /// Keeps the request waiting.
@@ -53,22 +55,22 @@ pub(super) enum Answer {
 
 /// What it took.
 #[derive(Debug, Default)]
-pub(super) struct Taken {
-    pub(super) answer: Answer,
+pub(crate) struct Taken {
+    pub(crate) answer: Answer,
     /// Requests that have come in, taken or not.
-    pub(super) requests: usize,
-    pub(super) spans: Vec<Span>,
+    pub(crate) requests: usize,
+    pub(crate) spans: Vec<Span>,
     /// Each with its logger.
-    pub(super) lines: Vec<(String, LogRecord)>,
-    pub(super) metrics: Vec<Metric>,
+    pub(crate) lines: Vec<(String, LogRecord)>,
+    pub(crate) metrics: Vec<Metric>,
     /// The headers of the last request.
-    pub(super) headers: http::HeaderMap,
-    pub(super) paths: Vec<String>,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) paths: Vec<String>,
 }
 
 /// The tests' end of it; the receiver stops when this is dropped.
-pub(super) struct Receiver {
-    pub(super) address: SocketAddr,
+pub(crate) struct Receiver {
+    pub(crate) address: SocketAddr,
     shelf: Shelf,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -100,7 +102,7 @@ impl Shelf {
 }
 
 impl Receiver {
-    pub(super) fn grpc(at: SocketAddr) -> Self {
+    pub(crate) fn grpc(at: SocketAddr) -> Self {
         Self::serve(at, |listener, shelf, stopped| async move {
             let incoming = TcpIncoming::from(listener);
             let gzip = CompressionEncoding::Gzip;
@@ -114,7 +116,7 @@ impl Receiver {
         })
     }
 
-    pub(super) fn http(at: SocketAddr) -> Self {
+    pub(crate) fn http(at: SocketAddr) -> Self {
         Self::serve(at, |listener, shelf, mut stopped| async move {
             loop {
                 let accepted = tokio::select! {
@@ -159,16 +161,16 @@ impl Receiver {
         Receiver { address, shelf, stop: Some(stop), thread: Some(thread) }
     }
 
-    pub(super) fn answer(&self, answer: Answer) {
+    pub(crate) fn answer(&self, answer: Answer) {
         self.shelf.change(|taken| taken.answer = answer);
     }
 
-    pub(super) fn look<T>(&self, look: impl FnOnce(&Taken) -> T) -> T {
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Taken) -> T) -> T {
         look(&self.shelf.0.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Waits until `reached`.
-    pub(super) fn wait(&self, what: &str, reached: impl Fn(&Taken) -> bool) {
+    pub(crate) fn wait(&self, what: &str, reached: impl Fn(&Taken) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         let mut taken = self.shelf.0.0.lock().unwrap_or_else(PoisonError::into_inner);
         while !reached(&taken) {
@@ -185,7 +187,7 @@ impl Receiver {
     }
 
     /// Ends it as a crash would.
-    pub(super) fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.end();
     }
 

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     io,
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     sync::{Condvar, Mutex},
     time::Instant,
 };
@@ -16,11 +16,10 @@ use opentelemetry_proto::tonic::common::v1::any_value;
 
 use super::{
     super::{line::Value, names},
-    receiver::{Answer, Receiver},
+    receiver::{ANY_PORT, Answer, Receiver},
     *,
 };
 
-const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const LONG: Duration = Duration::from_secs(20);
 
 /// A standard output that a test can read.
