@@ -106,7 +106,7 @@ fn measure() -> ExitCode {
         request.extensions_mut().insert(Attempt::clone(&attempt));
         let mut client = ClientLayer.layer(service_fn(answer::<Never>));
         let answered = client.call(request);
-        async { answered.await.or_else(|never| match never {}) }
+        async { answered.await.map_err(Infallible::from) }
     });
     let mut layered = ServerLayer::new("bench", "loopback".parse().expect("a word it knows")).layer(handler);
 

@@ -1,5 +1,10 @@
 //! The layers at both edges, around services in memory: what the response says, and what was recorded of it.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "the fixture and its helpers are tests too: a panic fails the test that called"
+)]
+
 /// The layer around requests sent.
 mod client;
 /// How a request ends.
