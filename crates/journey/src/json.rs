@@ -4,7 +4,7 @@
 //! {
 //!   "trace_id": "32 hex digits",
 //!   "complete": true,
-//!   "gaps": [{"kind": "span", "span_id": "16 hex digits", "named_by": ["cache"]}],
+//!   "gaps": [{"kind": "span", "span_id": "16 hex digits", "parent_of": ["cache"], "lines_of": []}],
 //!   "method": "GET", "path": "/api/bookings", "status": 200, "error_type": null,
 //!   "started_at_unix_ns": 1795300000123456789, "duration_ms": 12.4, "extent_ms": 12.4,
 //!   "services": ["load_balancer", "cache"],
@@ -24,6 +24,7 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::id::SpanId;
 use crate::names;
 use crate::span::{Attributes, Event, Kind, Link, Span};
 use crate::story::{Gap, Node, Story, in_time_order};
@@ -50,7 +51,8 @@ struct Whole<'s> {
 struct GapForm {
     kind: &'static str,
     span_id: Option<String>,
-    named_by: Vec<String>,
+    parent_of: Vec<String>,
+    lines_of: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -128,16 +130,17 @@ pub fn render(story: &Story) -> String {
 }
 
 fn gap(gap: Gap) -> GapForm {
-    let form = |kind, id: Option<crate::SpanId>, named_by| GapForm {
+    let form = |kind, id: Option<SpanId>, parent_of, lines_of| GapForm {
         kind,
         span_id: id.map(|id| id.to_string()),
-        named_by,
+        parent_of,
+        lines_of,
     };
     match gap {
-        Gap::Caller(id) => form("caller", Some(id), Vec::new()),
-        Gap::Span { id, named_by } => form("span", Some(id), named_by),
-        Gap::Circle(id) => form("circle", Some(id), Vec::new()),
-        Gap::Spans => form("spans", None, Vec::new()),
+        Gap::Caller(id) => form("caller", Some(id), Vec::new(), Vec::new()),
+        Gap::Span { id, parent_of, lines_of } => form("span", Some(id), parent_of, lines_of),
+        Gap::Circle(id) => form("circle", Some(id), Vec::new(), Vec::new()),
+        Gap::Spans => form("spans", None, Vec::new(), Vec::new()),
     }
 }
 

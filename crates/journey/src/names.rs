@@ -25,10 +25,8 @@ pub const PEER: &[(&str, &str)] = &[
     ("network.peer.address", "network.peer.port"),
     ("net.peer.name", "net.peer.port"),
 ];
-/// What database answered.
+/// The kind of database.
 pub const DATABASE: &[&str] = &["db.system.name", "db.system"];
-/// The statement, without its values.
-pub const STATEMENT: &[&str] = &["db.query.text", "db.statement"];
 
 /// The replica that an attempt went to.
 pub const REPLICA: &str = "throughline.replica";
@@ -38,8 +36,6 @@ pub const RETRY_REASON: &str = "throughline.retry_reason";
 pub const CACHE_RESULT: &str = "throughline.cache.result";
 /// The name of the event that tells of an exception.
 pub const EXCEPTION: &str = "exception";
-/// The message of an exception.
-pub const EXCEPTION_MESSAGE: &str = "exception.message";
 /// Where an exception was raised: many lines of text.
 pub const EXCEPTION_STACKTRACE: &str = "exception.stacktrace";
 
@@ -53,23 +49,25 @@ pub const LINE_FIELDS: &[(&str, &str)] = &[
 /// The prefix that the flat line drops from attributes.
 pub const OWN_PREFIX: &str = "throughline.";
 
-/// Fields of the flat line, each with other loggers' spellings.
+/// When it was written, and the spellings of other loggers.
 pub const LINE_TIMESTAMP: &[&str] = &["timestamp", "time", "ts", "@timestamp"];
-/// As [`LINE_TIMESTAMP`].
+/// How grave it is.
 pub const LINE_LEVEL: &[&str] = &["level", "severity"];
-/// As [`LINE_TIMESTAMP`].
+/// Whose line it is.
 pub const LINE_SERVICE: &[&str] = &["service", SERVICE];
-/// As [`LINE_TIMESTAMP`].
+/// The process that wrote it.
 pub const LINE_INSTANCE: &[&str] = &["instance", INSTANCE];
-/// As [`LINE_TIMESTAMP`].
+/// Says that two lines are one.
 pub const LINE_UID: &[&str] = &["uid", "log.record.uid"];
-/// As [`LINE_TIMESTAMP`].
+/// The code that speaks.
 pub const LINE_LOGGER: &[&str] = &["logger"];
-/// As [`LINE_TIMESTAMP`].
+/// What happened.
 pub const LINE_MESSAGE: &[&str] = &["message", "msg"];
-/// As [`LINE_TIMESTAMP`].
+/// The trace that it belongs to.
 pub const LINE_TRACE: &[&str] = &["trace_id", "traceId", "traceid"];
-/// As [`LINE_TIMESTAMP`].
+/// The span within which it was written.
 pub const LINE_SPAN: &[&str] = &["span_id", "spanId", "spanid"];
 /// How long the request took, in milliseconds, on the line that sums it up.
 pub const LINE_RESPONSE_TIME: &str = "response_time_ms";
+/// How many times a next hop was asked, on the same line.
+pub const LINE_ATTEMPTS: &str = "attempts";

@@ -4,12 +4,14 @@
 //! how long it took, how much of that was its own, and where in the whole its time lies. Log lines, links and events
 //! stand beneath the span that they belong to, at their time. Pure; nothing from the data reaches the terminal unescaped.
 
+use serde_json::Value;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
 use crate::escape::visible;
+use crate::line::Line;
 use crate::names;
-use crate::span::Span;
+use crate::span::{Span, plain};
 use crate::story::{Gap, Story};
 use crate::text::columns::{Columns, Unit};
 use crate::text::paint::{Piece, Style, paint};
@@ -27,8 +29,8 @@ mod words;
 
 /// The width where there is no terminal to ask.
 pub const WIDTH: usize = 100;
-/// Nothing can be laid out in less.
-const NARROWEST: usize = 40;
+/// Nothing can be laid out in less: what is narrower breaks the lines by itself.
+const NARROWEST: usize = 48;
 /// Gaps are told one by one up to here.
 const MOST_GAPS: usize = 5;
 
@@ -70,10 +72,9 @@ pub fn render(story: &Story, look: Look) -> String {
 fn head(story: &Story, unit: Unit) -> Vec<Vec<Piece>> {
     let (start, end) = story.extent();
     let root = story.root();
-    let mut title = root.map(asked).unwrap_or_else(|| vec![Piece::new(Style::Bold, "log lines, no span")]);
-    let duration = root.map_or(0, Span::duration);
-    if root.is_some() {
-        title.push(Piece::new(Style::Bold, format!("in {}", unit.with_name(duration))));
+    let mut title = root.map(asked).unwrap_or_else(|| asked_by_lines(story));
+    if let Some(root) = root {
+        title.push(Piece::new(Style::Bold, format!("in {}", unit.with_name(root.duration()))));
     }
     if root.is_some_and(|root| end > root.end && unit.write(end - root.end) != unit.write(0)) {
         title.push(Piece::new(Style::Dim, format!("(all of it: {})", unit.with_name(end - start))));
@@ -115,6 +116,28 @@ fn asked(root: &Span) -> Vec<Piece> {
     pieces
 }
 
+/// The same from log lines, which are written whether or not a request is sampled.
+fn asked_by_lines(story: &Story) -> Vec<Piece> {
+    let field = |line: &Line, name: &str| line.fields.get(name).map(|value| visible(&plain(value)));
+    let took = |line: &&Line| line.fields.get(names::LINE_RESPONSE_TIME).and_then(Value::as_f64);
+    let told = story.lines().filter(|line| took(line).is_some());
+    let Some(line) = told.max_by(|a, b| f64::total_cmp(&took(a).unwrap_or(0.0), &took(b).unwrap_or(0.0)))
+    else {
+        return vec![Piece::new(Style::Bold, "log lines without a span")];
+    };
+    let mut pieces: Vec<Piece> = ["method", "path"]
+        .iter()
+        .filter_map(|name| field(line, name))
+        .map(|text| Piece::new(Style::Bold, text))
+        .collect();
+    pieces.push(Piece::new(Style::Dim, "→"));
+    pieces.extend(field(line, "status").map(Piece::plain));
+    pieces.extend(
+        field(line, names::LINE_RESPONSE_TIME).map(|took| Piece::new(Style::Bold, format!("in {took} ms"))),
+    );
+    pieces
+}
+
 fn sum(story: &Story) -> Vec<Piece> {
     let services = story.services().iter().map(|service| visible(service)).collect::<Vec<_>>().join(", ");
     let spans = counted(story.spans().count(), "span");
@@ -143,16 +166,23 @@ fn counted(count: usize, thing: &str) -> String {
     format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
+/// A gap in words: in the head, and at its place in the tree.
 fn tell(gap: &Gap) -> String {
     match gap {
         Gap::Caller(id) => format!("span {id} is not in these files: the caller's own, or never written"),
-        Gap::Span { id, named_by } if named_by.iter().all(String::is_empty) => {
-            format!("span {id} was never written")
-        }
-        Gap::Span { id, named_by } => {
-            format!("span {id} was never written; it is named by {}", visible(&named_by.join(" and ")))
+        Gap::Span { id, parent_of, lines_of } => {
+            let named = |services: &[String]| visible(&services.join(" and "));
+            let mut text = format!("span {id} was never written:");
+            if !parent_of.is_empty() {
+                text.push_str(&format!(" parent of a span of {}", named(parent_of)));
+            }
+            if !lines_of.is_empty() {
+                let and = if parent_of.is_empty() { "" } else { "," };
+                text.push_str(&format!("{and} with lines of {}", named(lines_of)));
+            }
+            text
         }
         Gap::Circle(id) => format!("span {id} is its own ancestor; the circle is cut there"),
-        Gap::Spans => "no span of this trace was written".to_owned(),
+        Gap::Spans => "no span of this trace was written: not sampled, or lost".to_owned(),
     }
 }

@@ -14,6 +14,8 @@ const USUAL_PLACES: [&str; 2] = ["./throughline-data/telemetry", "./telemetry"];
 const PAUSE: Duration = Duration::from_millis(25);
 /// A whole story that has not changed for so long is told.
 const STABLE: Duration = Duration::from_millis(150);
+/// What was recorded is written after so long at the very latest.
+const LATEST: Duration = Duration::from_secs(2);
 /// How many traces are named when a prefix fits several.
 const MOST_CANDIDATES: usize = 10;
 
@@ -46,17 +48,13 @@ pub(crate) fn search(wanted: &Wanted, from: Vec<PathBuf>, wait: Duration) -> any
     let places: Vec<String> = from.iter().map(|place| format!("`{}`", place.display())).collect();
     let may_grow = from.iter().any(|place| place != Path::new("-"));
     let mut search = Search::new(wanted.clone(), Input::new(from));
-    let mut stable = (0, Instant::now());
+    let mut state = State { count: 0, since: begun, end: Duration::ZERO, is_whole: false };
     loop {
         search.read()?;
-        let count = search.count();
-        if stable.0 != count {
-            stable = (count, Instant::now());
-        }
         let is_over = !may_grow || begun.elapsed() >= wait;
         match search.traces().as_slice() {
             [] if is_over => return Ok(Outcome::Nothing(nothing(wanted, &places, &search))),
-            [trace] if is_over || is_settled(&search, *trace, stable.1, wait) => {
+            [trace] if is_over || state.of(&search, *trace).is_settled(SystemTime::now()) => {
                 let trace = *trace;
                 return Ok(Outcome::Found(search, trace));
             }
@@ -66,14 +64,38 @@ pub(crate) fn search(wanted: &Wanted, from: Vec<PathBuf>, wait: Duration) -> any
     }
 }
 
-/// Whether nothing more is to be expected of `trace`: it ended longer ago than anybody would wait, or it is whole and has
-/// not changed for a while.
-fn is_settled(search: &Search, trace: TraceId, unchanged_since: Instant, wait: Duration) -> bool {
-    let story = search.story(trace);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let age = now.saturating_sub(Duration::from_nanos(story.extent().1));
-    let is_whole = story.gaps().is_empty() && story.is_answered();
-    age > wait || is_whole && (age > STABLE * 4 || unchanged_since.elapsed() >= STABLE)
+/// What is known of a story that may still grow.
+struct State {
+    /// How much of it was found.
+    count: usize,
+    /// Since when it has been so much.
+    since: Instant,
+    /// When it ended, since 1970.
+    end: Duration,
+    /// Whether anything in it tells of something that is not there.
+    is_whole: bool,
+}
+
+impl State {
+    fn of(&mut self, search: &Search, trace: TraceId) -> &Self {
+        if self.count != search.count() {
+            let story = search.story(trace);
+            *self = Self {
+                count: search.count(),
+                since: Instant::now(),
+                end: Duration::from_nanos(story.extent().1),
+                is_whole: story.gaps().is_empty() && story.is_answered(),
+            };
+        }
+        self
+    }
+
+    /// Whether nothing more is to be expected: it ended longer ago than anything is on its way, or it is whole and has
+    /// not changed for a while.
+    fn is_settled(&self, now: SystemTime) -> bool {
+        let age = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().saturating_sub(self.end);
+        age >= LATEST || self.is_whole && (age >= LATEST / 2 || self.since.elapsed() >= STABLE)
+    }
 }
 
 fn nothing(wanted: &Wanted, places: &[String], search: &Search) -> String {

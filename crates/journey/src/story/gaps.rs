@@ -1,5 +1,7 @@
 //! What a story lacks, and whether it may still be on its way.
 
+use std::collections::BTreeSet;
+
 use crate::id::SpanId;
 use crate::names;
 use crate::span::{Kind, Span};
@@ -15,8 +17,10 @@ pub enum Gap {
     Span {
         /// Its id.
         id: SpanId,
-        /// The services that name it, in the story's order.
-        named_by: Vec<String>,
+        /// The services whose spans name it as their parent.
+        parent_of: Vec<String>,
+        /// The services whose lines were written in it.
+        lines_of: Vec<String>,
     },
     /// Parents that run in a circle, cut at this span.
     Circle(SpanId),
@@ -30,18 +34,12 @@ impl Story {
         if self.spans().next().is_none() {
             return vec![Gap::Spans];
         }
-        let gap = |(index, node): (usize, &Node)| match &node.span {
-            None if self.is_caller(index) => Some(Gap::Caller(node.id)),
-            None => Some(Gap::Span { id: node.id, named_by: self.named_by(node) }),
-            Some(_) if node.is_cut => Some(Gap::Circle(node.id)),
-            Some(_) => None,
-        };
-        self.nodes.iter().enumerate().filter_map(gap).collect()
+        (0..self.nodes.len()).filter_map(|index| self.gap(index)).collect()
     }
 
     /// Whether the missing node at `index` may be somebody's who called us: the whole story hangs on it, and one request
     /// came in by it.
-    pub fn is_caller(&self, index: usize) -> bool {
+    fn is_caller(&self, index: usize) -> bool {
         let node = &self.nodes[index];
         let enters = |child: &usize| self.nodes[*child].span.as_ref().is_some_and(Span::enters);
         let may_call = node.span.is_none()
@@ -51,14 +49,35 @@ impl Story {
         index == 0 && may_call && self.nodes[1..].iter().all(|node| node.parent.is_some())
     }
 
-    /// The services that name a missing node.
-    pub fn named_by(&self, node: &Node) -> Vec<String> {
-        let of_children = node.children.iter().filter_map(|child| self.nodes[*child].span.as_ref());
-        let mut services: Vec<String> = node.lines.iter().map(|line| line.service.clone()).collect();
-        services.extend(of_children.map(|span| span.service.clone()));
-        services.sort_unstable();
-        services.dedup();
-        services
+    /// What is known of a node that was never written.
+    fn missing(&self, node: &Node) -> Gap {
+        let children = node.children.iter().filter_map(|child| self.nodes[*child].span.as_ref());
+        Gap::Span {
+            id: node.id,
+            parent_of: children
+                .map(|span| span.service.clone())
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect(),
+            lines_of: node
+                .lines
+                .iter()
+                .map(|line| line.service.clone())
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect(),
+        }
+    }
+
+    /// What is missing at the node at `index`, if something is.
+    pub fn gap(&self, index: usize) -> Option<Gap> {
+        let node = &self.nodes[index];
+        match &node.span {
+            None if self.is_caller(index) => Some(Gap::Caller(node.id)),
+            None => Some(self.missing(node)),
+            Some(_) if node.is_cut => Some(Gap::Circle(node.id)),
+            Some(_) => None,
+        }
     }
 
     /// Whether nothing that was asked of a next hop, and no service's lines, can still be on their way.

@@ -11,16 +11,30 @@ pub(super) struct Unit {
 }
 
 impl Unit {
-    /// The unit in which `total` nanoseconds and a hundredth of it can both be read.
+    /// The unit in which `total` nanoseconds and a hundredth of it can both be read: milliseconds, as in log lines,
+    /// wherever they will do.
     pub(super) fn for_total(total: u64) -> Self {
         let (nanoseconds, name, decimals) = match total {
-            ..1_000_000 => (1_000, "µs", 1),
-            ..100_000_000 => (1_000_000, "ms", 2),
-            ..10_000_000_000 => (1_000_000, "ms", 1),
-            ..1_000_000_000_000 => (1_000_000_000, "s", 2),
+            0..100_000 => (1_000, "µs", 2),
+            100_000..1_000_000 => (1_000_000, "ms", 3),
+            1_000_000..100_000_000 => (1_000_000, "ms", 2),
+            100_000_000..10_000_000_000 => (1_000_000, "ms", 1),
+            10_000_000_000..1_000_000_000_000 => (1_000_000_000, "s", 2),
             _ => (1_000_000_000, "s", 0),
         };
         Self { nanoseconds, name, decimals }
+    }
+
+    /// How far two moments of different stories lie apart: roughly is enough.
+    pub(super) fn apart(nanoseconds: u64) -> String {
+        let seconds = nanoseconds as f64 / 1e9;
+        match seconds {
+            ..1.0 => format!("{:.1} ms", seconds * 1e3),
+            ..120.0 => format!("{seconds:.1} s"),
+            ..7200.0 => format!("{:.0} min", seconds / 60.0),
+            ..172_800.0 => format!("{:.0} h", seconds / 3600.0),
+            _ => format!("{:.0} days", seconds / 86400.0),
+        }
     }
 
     pub(super) fn write(self, nanoseconds: u64) -> String {
@@ -64,9 +78,9 @@ impl Columns {
         let took = widest(&mut story.spans().map(|span| unit.write(span.duration()))).max(label("took"));
         let own = widest(&mut story.nodes.iter().map(|node| unit.write(node.own))).max(label("own"));
         let bar = match width {
-            ..70 => 0,
-            ..95 => 12,
-            ..130 => 20,
+            0..70 => 0,
+            70..95 => 12,
+            95..130 => 16,
             _ => 32,
         };
         let gaps = if bar > 0 { 8 } else { 6 };

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::escape::visible;
 use crate::line::Line;
 use crate::names;
-use crate::span::{Attributes, Event, Link, Span, plain};
+use crate::span::{Event, Link, Span, plain};
 use crate::story::Story;
 use crate::text::columns::Unit;
 use crate::text::paint::{Piece, Style};
@@ -13,59 +13,80 @@ use crate::text::paint::{Piece, Style};
 /// Longer values are shortened: the whole line is one `logs` away.
 const LONGEST_VALUE: usize = 400;
 
-/// `line` beneath `span`, without what the span's own row says already.
-pub(super) fn line(line: &Line, span: Option<&Span>, root: Option<&Span>) -> Vec<Piece> {
-    let level = match line.level.as_str() {
-        "ERROR" | "FATAL" => Style::Bad,
-        "WARN" => Style::Warn,
-        _ => Style::Dim,
+/// What the rows around a line say already.
+#[derive(Clone, Copy)]
+pub(super) struct Around<'s> {
+    /// The span that the line belongs to.
+    pub(super) span: Option<&'s Span>,
+    /// What that span asked of others.
+    pub(super) asked: &'s [&'s Span],
+    /// The span that the request came in by.
+    pub(super) root: Option<&'s Span>,
+}
+
+/// `line` without what the rows around it say already.
+pub(super) fn line(line: &Line, around: Around<'_>) -> Vec<Piece> {
+    let (style, is_alarming) = match line.level.as_str() {
+        "ERROR" | "FATAL" => (Style::Bad, true),
+        "WARN" => (Style::Warn, true),
+        _ => (Style::Dim, false),
     };
     let mut pieces: Vec<Piece> = Vec::new();
     if !line.level.is_empty() {
-        pieces.push(Piece::new(level, visible(&line.level)));
+        pieces.push(Piece::new(style, visible(&line.level)));
     }
-    if span.is_none_or(|span| span.service != line.service) && !line.service.is_empty() {
+    if around.span.is_none_or(|span| span.service != line.service) && !line.service.is_empty() {
         pieces.push(Piece::plain(visible(&line.service)));
     }
     pieces.push(Piece::plain(shortened(&line.message)));
-    let is_new = |(name, value): &(&String, &Value)| !is_told(name, value, span, root);
+    let is_new = |(name, value): &(&String, &Value)| !around.tells(name, value, is_alarming);
     pieces.extend(line.fields.iter().filter(is_new).map(|(name, value)| field(name, value)));
     pieces
 }
 
-/// Whether a line's field says what the row of its span, or the head of the story, says already.
-fn is_told(name: &str, value: &Value, span: Option<&Span>, root: Option<&Span>) -> bool {
-    if name == names::EXCEPTION_STACKTRACE {
-        return true;
+impl Around<'_> {
+    /// Whether a field says what a row says. What is alarming stands by itself: it may lean on its span, not on others.
+    fn tells(&self, name: &str, value: &Value, is_alarming: bool) -> bool {
+        if name == names::EXCEPTION_STACKTRACE {
+            return true;
+        }
+        if name == names::LINE_RESPONSE_TIME {
+            let took = self.span.map(|span| span.duration() as f64 / 1e6);
+            return took
+                .zip(value.as_f64())
+                .is_some_and(|(took, said)| (took - said).abs() <= 0.1 + took / 100.0);
+        }
+        if name == names::LINE_ATTEMPTS {
+            return value.as_u64() == Some(self.asked.len() as u64);
+        }
+        let own = format!("{}{name}", names::OWN_PREFIX);
+        let spellings = match name {
+            "method" => names::METHOD,
+            "path" => names::PATH,
+            "status" => names::STATUS,
+            _ => &[name, &own],
+        };
+        let says = |span: &&Span| span.text(spellings) == Some(plain(value));
+        let by_root =
+            || self.root.filter(|_| matches!(name, "method" | "path")).is_some_and(|root| says(&root));
+        let by_others = || !is_alarming && self.asked.iter().any(says);
+        self.span.is_some_and(|span| says(&span)) || by_root() || by_others()
     }
-    if name == names::LINE_RESPONSE_TIME {
-        let took = span.map(|span| span.duration() as f64 / 1e6);
-        return took
-            .zip(value.as_f64())
-            .is_some_and(|(took, said)| (took - said).abs() <= 0.1 + took / 100.0);
-    }
-    let spellings = match name {
-        "method" => names::METHOD.to_vec(),
-        "path" => names::PATH.to_vec(),
-        "status" => names::STATUS.to_vec(),
-        _ => vec![name],
-    };
-    let own = format!("{}{name}", names::OWN_PREFIX);
-    let says = |span: &Span| span.text(&spellings).or_else(|| span.text(&[&own])) == Some(plain(value));
-    let is_of_request = matches!(name, "method" | "path");
-    span.is_some_and(says) || is_of_request && root.is_some_and(says)
 }
 
 /// A moment within a span. Where the stack was at an exception takes many lines and is left out.
 pub(super) fn event(event: &Event) -> Vec<Piece> {
     let style = if event.name == names::EXCEPTION { Style::Bad } else { Style::Plain };
     let mut pieces = vec![Piece::new(style, shortened(&event.name))];
-    pieces.extend(fields(&event.attributes));
+    // An exception's fields begin with its own name, which stands there already.
+    let prefix = format!("{}.", event.name);
+    let told = event.attributes.iter().filter(|(name, _)| *name != names::EXCEPTION_STACKTRACE);
+    pieces.extend(told.map(|(name, value)| field(name.strip_prefix(&prefix).unwrap_or(name), value)));
     pieces
 }
 
 /// Where a link leads.
-pub(super) fn link(story: &Story, span: &Span, link: &Link, unit: Unit) -> Vec<Piece> {
+pub(super) fn link(story: &Story, span: &Span, link: &Link) -> Vec<Piece> {
     let target = story.target(link);
     let words = match span.text(&[names::CACHE_RESULT]).as_deref() {
         Some("hit" | "stale" | "revalidated") => "answered from an entry stored by trace",
@@ -75,11 +96,9 @@ pub(super) fn link(story: &Story, span: &Span, link: &Link, unit: Unit) -> Vec<P
     let mut pieces = vec![Piece::new(Style::Dim, words), Piece::plain(link.trace.to_string())];
     match target {
         Some(target) => {
-            let apart =
-                Unit::for_total(target.end.abs_diff(span.start)).with_name(target.end.abs_diff(span.start));
+            let apart = Unit::apart(target.end.abs_diff(span.start));
             let order = if target.end <= span.start { "earlier" } else { "later" };
             pieces.push(Piece::new(Style::Dim, format!("{apart} {order}")));
-            let _ = unit;
             pieces.push(Piece::new(
                 Style::Dim,
                 format!("({} {})", visible(&target.service), visible(&target.name)),
@@ -89,15 +108,8 @@ pub(super) fn link(story: &Story, span: &Span, link: &Link, unit: Unit) -> Vec<P
             pieces.push(Piece::new(Style::Dim, format!("span {}, which is not in these files", link.span)))
         }
     }
-    pieces.extend(fields(&link.attributes));
+    pieces.extend(link.attributes.iter().map(|(name, value)| field(name, value)));
     pieces
-}
-
-fn fields(attributes: &Attributes) -> impl Iterator<Item = Piece> {
-    attributes
-        .iter()
-        .filter(|(name, _)| *name != names::EXCEPTION_STACKTRACE)
-        .map(|(name, value)| field(name, value))
 }
 
 fn field(name: &str, value: &Value) -> Piece {

@@ -38,7 +38,7 @@ pub(super) fn paint(pieces: &[Piece], is_coloured: bool) -> String {
     let mut text = String::new();
     for piece in pieces {
         let code = match piece.style {
-            _ if !is_coloured => "",
+            _ if !is_coloured || piece.text.is_empty() => "",
             Style::Plain => "",
             Style::Bold => "1",
             Style::Dim => "2",
@@ -88,10 +88,19 @@ pub(super) fn wrap(pieces: Vec<Piece>, first: usize, others: usize, between: &st
                 lines.push(Vec::new());
                 left = others.max(1);
             }
-            let part: String = rest.drain(..rest.len().min(left)).collect();
-            left -= width_of(&part);
+            let part: String = rest.drain(..break_at(&rest, left)).collect();
+            left = if rest.is_empty() { left - width_of(&part) } else { 0 };
             lines.last_mut().expect("there is always a line to write on").push(Piece::new(piece.style, part));
         }
     }
     lines
+}
+
+/// How many of `letters` to put on a line of `width`: up to its last space, if one is in its second half.
+fn break_at(letters: &[char], width: usize) -> usize {
+    if letters.len() <= width {
+        return letters.len();
+    }
+    let last_space = letters[..width].iter().rposition(|letter| *letter == ' ').filter(|at| *at >= width / 2);
+    last_space.map_or(width, |at| at + 1)
 }

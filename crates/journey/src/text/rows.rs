@@ -2,13 +2,16 @@
 
 use std::collections::HashMap;
 
-use crate::escape::visible;
 use crate::line::Line;
-use crate::span::{Event, Link};
+use crate::names;
+use crate::span::{Event, Kind, Link, Span};
 use crate::story::{Node, Story};
 use crate::text::columns::Columns;
 use crate::text::paint::{Piece, Style, paint, width_of, wrap};
-use crate::text::{notes, words};
+use crate::text::{notes, notes::Around, tell, words};
+
+/// More requests to next hops than this are not looked through for what a line repeats.
+const MOST_ASKED: usize = 8;
 
 /// What stands beneath a node, or at the top.
 enum Item<'s> {
@@ -23,6 +26,8 @@ struct Level<'s> {
     node: Option<usize>,
     items: std::vec::IntoIter<Item<'s>>,
     nodes_left: usize,
+    /// What the node's span asked of next hops, the first few.
+    asked: Vec<&'s Span>,
 }
 
 /// Writes the table's head and every row of `story` to `text`.
@@ -46,13 +51,13 @@ pub(super) fn render(story: &Story, columns: &Columns, is_coloured: bool, text: 
                 levels.push(beneath(story, index));
             }
             Item::Line(line) => {
-                let pieces = notes::line(line, within, root);
+                let pieces = notes::line(line, Around { span: within, asked: &level.asked, root });
                 page.note(line.time, pieces, &levels);
             }
             Item::Event(event) => page.note(Some(event.time), notes::event(event), &levels),
             Item::Link(link) => {
                 if let Some(span) = within {
-                    page.note(None, notes::link(story, span, link, columns.unit), &levels);
+                    page.note(None, notes::link(story, span, link), &levels);
                 }
             }
         }
@@ -64,7 +69,7 @@ fn top(story: &Story) -> Level<'_> {
     let mut items: Vec<(Option<u64>, Item<'_>)> =
         tops.map(|(index, _)| (begins(story, index), Item::Node(index))).collect();
     items.extend(story.loose.iter().map(|line| (line.time, Item::Line(line))));
-    level(None, items)
+    level(None, items, Vec::new())
 }
 
 fn beneath(story: &Story, index: usize) -> Level<'_> {
@@ -77,13 +82,24 @@ fn beneath(story: &Story, index: usize) -> Level<'_> {
     items.extend(
         span.into_iter().flat_map(|span| &span.events).map(|event| (Some(event.time), Item::Event(event))),
     );
-    level(Some(index), items)
+    let children = node.children.iter().filter_map(|child| story.nodes[*child].span.as_ref());
+    let asked = children.filter(|child| child.kind == Kind::Client && child.text(names::METHOD).is_some());
+    level(Some(index), items, asked.take(MOST_ASKED).collect())
 }
 
-fn level<'s>(node: Option<usize>, mut items: Vec<(Option<u64>, Item<'s>)>) -> Level<'s> {
+fn level<'s>(
+    node: Option<usize>,
+    mut items: Vec<(Option<u64>, Item<'s>)>,
+    asked: Vec<&'s Span>,
+) -> Level<'s> {
     items.sort_by_key(|(time, _)| time.unwrap_or(u64::MAX));
     let nodes_left = items.iter().filter(|(_, item)| matches!(item, Item::Node(_))).count();
-    Level { node, items: items.into_iter().map(|(_, item)| item).collect::<Vec<_>>().into_iter(), nodes_left }
+    Level {
+        node,
+        items: items.into_iter().map(|(_, item)| item).collect::<Vec<_>>().into_iter(),
+        nodes_left,
+        asked,
+    }
 }
 
 /// When a node's row comes: a missing one before the first that names it.
@@ -109,7 +125,11 @@ struct Page<'s, 't> {
 impl Page<'_, '_> {
     fn head(&mut self) {
         let name = self.columns.unit.name;
-        let bar = if self.columns.bar > 0 { "█ own  ░ waiting" } else { "" };
+        let bar = match self.columns.bar {
+            0 => "",
+            1..16 => "█ own ░ wait",
+            _ => "█ own  ░ waiting",
+        };
         let numbers = [format!("took {name}"), format!("own {name}"), bar.to_owned()];
         self.row(&format!("start {name}"), Vec::new(), numbers, Style::Dim);
     }
@@ -119,7 +139,8 @@ impl Page<'_, '_> {
         let branch = self.branch(levels);
         let Some(span) = &node.span else {
             let mut pieces = vec![Piece::new(Style::Dim, branch)];
-            pieces.push(Piece::new(Style::Warn, self.missing(index)));
+            let gap = self.story.gap(index).map(|gap| tell(&gap)).unwrap_or_default();
+            pieces.push(Piece::new(Style::Warn, format!("({gap})")));
             return self.wide("", pieces);
         };
         let parent = node.parent.and_then(|parent| self.story.nodes[parent].span.as_ref());
@@ -127,7 +148,7 @@ impl Page<'_, '_> {
         let style = Some(self.service(&span.service)).filter(|_| is_new);
         let room = self.columns.tree.saturating_sub(width_of(&branch)).max(8);
         let continued = self.continued(levels, !node.children.is_empty());
-        let further = self.columns.tree.saturating_sub(width_of(&continued)).max(8);
+        let further = self.columns.notes().saturating_sub(width_of(&continued)).max(8);
         let mut lines = wrap(words::of(node, span, style), room, further, " ").into_iter();
         let mut first = vec![Piece::new(Style::Dim, branch)];
         first.extend(lines.next().unwrap_or_default());
@@ -141,16 +162,6 @@ impl Page<'_, '_> {
             pieces.extend(line);
             self.wide("", pieces);
         }
-    }
-
-    fn missing(&self, index: usize) -> String {
-        let node = &self.story.nodes[index];
-        if self.story.is_caller(index) {
-            return format!("({}: the caller's own span, or one that was never written)", node.id);
-        }
-        let children = self.story.named_by(node).join(" and ");
-        let role = if node.children.is_empty() { "with lines of" } else { "parent of" };
-        format!("({}: never written, {role} {})", node.id, visible(&children))
     }
 
     fn note(&mut self, time: Option<u64>, pieces: Vec<Piece>, levels: &[Level<'_>]) {

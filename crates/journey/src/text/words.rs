@@ -2,7 +2,7 @@
 
 use crate::escape::visible;
 use crate::names;
-use crate::span::{Kind, Span, plain};
+use crate::span::{Kind, Span};
 use crate::story::Node;
 use crate::text::paint::{Piece, Style};
 
@@ -25,8 +25,7 @@ pub(super) fn of(node: &Node, span: &Span, service: Option<Style>) -> Vec<Piece>
     }
     if let Some((number, of)) = node.attempt {
         let reason = span.text(&[names::RETRY_REASON]).map(|reason| format!(" after {}", visible(&reason)));
-        pieces
-            .push(Piece::new(Style::Warn, format!("attempt {number} of {of}{}", reason.unwrap_or_default())));
+        pieces.push(Piece::new(Style::Warn, format!("attempt {number}/{of}{}", reason.unwrap_or_default())));
     }
     if span.end < span.start {
         pieces.push(Piece::new(Style::Warn, "ends before it starts"));
@@ -42,14 +41,14 @@ pub(super) fn outcome(span: &Span) -> Vec<Piece> {
         Some(b'4') => Style::Warn,
         _ => Style::Good,
     };
-    let error =
-        span.attributes.get(names::ERROR_TYPE).map(plain).filter(|error| Some(error) != status.as_ref());
     let mut pieces: Vec<Piece> = status.iter().map(|status| Piece::new(style, visible(status))).collect();
-    pieces.extend(error.iter().map(|error| Piece::new(Style::Bad, visible(error))));
-    if !span.status_message.is_empty() {
-        pieces.push(Piece::new(Style::Bad, visible(&span.status_message)));
-    } else if span.failed && pieces.is_empty() {
-        pieces.push(Piece::new(Style::Bad, "failed"));
+    let error = span.text(&[names::ERROR_TYPE]).filter(|error| Some(error) != status.as_ref());
+    let told = Some(span.status_message.clone())
+        .filter(|message| !message.is_empty() && error.as_ref() != Some(message));
+    match [error, told].into_iter().flatten().map(|text| visible(&text)).collect::<Vec<_>>().join(": ") {
+        why if !why.is_empty() => pieces.push(Piece::new(Style::Bad, format!("failed: {why}"))),
+        _ if span.failed && pieces.is_empty() => pieces.push(Piece::new(Style::Bad, "failed")),
+        _ => {}
     }
     pieces
 }

@@ -1,0 +1,516 @@
+//! Stories as a stranger reads them: what is printed for what was written.
+#![allow(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+
+use expect_test::{Expect, expect};
+use journey::text::{Look, render};
+use serde_json::{Value, json};
+
+mod support;
+use support::{CLIENT, INTERNAL, SERVER, TRACE, line, pairs, request, span, story};
+
+const PATH: &str = "/api/bookings/0192f0c1-7a3e-7bbf-8d1c-0e5a4b6c7d8e";
+
+fn check(test: &str, traces: &[String], logs: &[String], expected: Expect) {
+    expected.assert_eq(&render(&story(test, traces, logs), Look::default()));
+}
+
+fn http(status: u64, more: Value) -> Value {
+    let mut attributes =
+        json!({"http.request.method": "GET", "url.path": PATH, "http.response.status_code": status});
+    attributes.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    attributes
+}
+
+fn with(mut span: Value, member: &str, value: Value) -> Value {
+    span[member] = value;
+    span
+}
+
+fn linked(span: Value, trace: &str, to: u64) -> Value {
+    with(span, "links", json!([{"traceId": trace, "spanId": format!("{to:016x}")}]))
+}
+
+/// A read that the cache did not have: one replica is down, the second attempt reaches the server.
+fn cold_read() -> (Vec<String>, Vec<String>) {
+    let failed = json!({"http.request.method": "GET", "throughline.replica": "127.0.0.1:41003", "error.type": "connect"});
+    let again = json!({"throughline.replica": "127.0.0.1:41002", "http.request.resend_count": 1, "throughline.retry_reason": "connect"});
+    let statement = json!({"db.system.name": "sqlite", "db.query.text": "SELECT …"});
+    let route = json!({"http.route": "/api/bookings/{id}"});
+    let traces = vec![
+        request(
+            "http_server",
+            &[
+                span(7, 6, "pool.acquire", INTERNAL, [1.1, 3.2], json!({})),
+                span(8, 6, "SELECT bookings", CLIENT, [3.3, 10.2], statement),
+                span(6, 5, "GET /api/bookings/{id}", SERVER, [0.9, 11.4], http(200, route)),
+            ],
+        ),
+        request(
+            "cache",
+            &[
+                with(span(4, 3, "GET", CLIENT, [0.6, 0.8], failed), "status", json!({"code": 2})),
+                span(5, 3, "GET", CLIENT, [0.8, 11.6], http(200, again)),
+                span(
+                    3,
+                    2,
+                    "GET",
+                    SERVER,
+                    [0.4, 11.9],
+                    http(200, json!({"throughline.cache.result": "miss"})),
+                ),
+            ],
+        ),
+        request(
+            "load_balancer",
+            &[
+                span(
+                    2,
+                    1,
+                    "GET",
+                    CLIENT,
+                    [0.1, 12.1],
+                    http(200, json!({"throughline.replica": "127.0.0.1:41001"})),
+                ),
+                span(1, 0, "GET", SERVER, [0.0, 12.41], http(200, json!({"client.address": "127.0.0.1"}))),
+            ],
+        ),
+    ];
+    let told = |more: Value| {
+        let mut fields = json!({"method": "GET", "path": PATH});
+        fields.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        fields
+    };
+    let refused = json!({
+        "replica": "127.0.0.1:41003", "error.type": "connect", "exception.type": "hyper_util::client::legacy::Error",
+        "exception.message": "client error (Connect): tcp connect error: Connection refused (os error 111)",
+    });
+    let logs = vec![
+        line("cache", 1, 3, 0.8, "WARN", "attempt failed", told(refused)),
+        line(
+            "http_server",
+            2,
+            6,
+            11.4,
+            "INFO",
+            "request",
+            told(json!({"status": 200, "response_time_ms": 10.5, "pool_wait_ms": 2.1, "db_ms": 6.9})),
+        ),
+        line(
+            "cache",
+            3,
+            3,
+            11.9,
+            "INFO",
+            "request",
+            told(
+                json!({"status": 200, "response_time_ms": 11.5, "cache_hit": false, "routing_ms": 0.3, "queue_ms": 0.0, "upstream_ms": 11.0, "attempts": 2, "replica": "127.0.0.1:41002"}),
+            ),
+        ),
+        line(
+            "load_balancer",
+            4,
+            1,
+            12.41,
+            "INFO",
+            "request",
+            told(
+                json!({"status": 200, "response_time_ms": 12.41, "cache_hit": false, "routing_ms": 0.4, "queue_ms": 0.0, "upstream_ms": 12.0, "attempts": 1, "replica": "127.0.0.1:41001"}),
+            ),
+        ),
+    ];
+    (traces, logs)
+}
+
+#[test]
+fn a_cold_read_with_a_second_attempt() {
+    let (traces, logs) = cold_read();
+    check(
+        "cold_read",
+        &traces,
+        &logs,
+        expect![[r#"
+        GET /api/bookings/0192f0c1-7a3e-7bbf-8d1c-0e5a4b6c7d8e → 200 in 12.41 ms
+        trace 4bf92f3577b34da6a3ce929d0e0e4736 at 2026-11-21 22:26:40.123 UTC
+        load_balancer, cache, http_server: 8 spans, 4 log lines, complete
+
+        start ms                                                           took ms  own ms  █ own  ░ waiting
+            0.00  load_balancer GET 200                                      12.41    0.41  ░░░░░░░░░░░░░░░░
+            0.10  └─ GET → 127.0.0.1:41001 200                               12.00    0.50  █░░░░░░░░░░░░░░█
+            0.40     └─ cache GET 200 miss                                   11.50    0.50  █░░░░░░░░░░░░░░█
+            0.60        ├─ GET → 127.0.0.1:41003 failed: connect              0.20    0.20  ██
+                        │     attempt 1/2
+            0.80        │  · WARN attempt failed error.type=connect
+                        │    exception.message="client error (Connect): tcp connect error: Connection
+                        │    refused (os error 111)" exception.type=hyper_util::client::legacy::Error
+                        │    replica=127.0.0.1:41003
+            0.80        └─ GET → 127.0.0.1:41002 200                         10.80    0.30   ░░░░░░░░░░░░░░
+                           │  attempt 2/2 after connect
+            0.90           └─ http_server GET /api/bookings/{id} 200         10.50    1.50   ░░░░░░░░░░░░██
+            1.10              ├─ pool.acquire                                 2.10    2.10   ████
+            3.30              └─ SELECT bookings sqlite                       6.90    6.90      ██████████
+           11.40                 · INFO request db_ms=6.9 pool_wait_ms=2.1
+           11.90           · INFO request cache_hit=false queue_ms=0.0 routing_ms=0.3 upstream_ms=11.0
+           12.41     · INFO request cache_hit=false queue_ms=0.0 routing_ms=0.4 upstream_ms=12.0
+    "#]],
+    );
+}
+
+#[test]
+fn the_order_of_lines_in_the_files_does_not_matter() {
+    let (mut traces, mut logs) = cold_read();
+    let told = render(&story("in_order", &traces, &logs), Look::default());
+    traces.reverse();
+    logs.reverse();
+    assert_eq!(render(&story("reversed", &traces, &logs), Look::default()), told);
+}
+
+#[test]
+fn every_line_fits_the_width_and_colours_add_nothing_else() {
+    let (traces, logs) = cold_read();
+    let story = story("widths", &traces, &logs);
+    for width in [60, 70, 80, 100, 120, 200] {
+        let plain = render(&story, Look { width, is_coloured: false });
+        let widest = plain.lines().map(|line| line.chars().count()).max();
+        assert!(widest.unwrap() <= width, "{width} columns:\n{plain}");
+        let mut coloured = render(&story, Look { width, is_coloured: true });
+        assert!(coloured.contains("\x1b[1;31mfailed: connect\x1b[0m"), "{coloured}");
+        while let Some((start, length)) =
+            coloured.find('\x1b').and_then(|at| Some((at, coloured[at..].find('m')?)))
+        {
+            coloured.replace_range(start..=start + length, "");
+        }
+        let trimmed = |text: &str| text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
+        assert_eq!(trimmed(&coloured), trimmed(&plain));
+    }
+}
+
+#[test]
+fn a_hit_names_the_trace_that_stored_the_entry() {
+    let other = "0af7651916cd43dd8448eb211c80319c";
+    let stored =
+        with(span(9, 0, "GET", CLIENT, [-3200.0, -3190.0], http(200, json!({}))), "traceId", json!(other));
+    let hit = span(3, 2, "GET", SERVER, [0.2, 0.4], http(200, json!({"throughline.cache.result": "hit"})));
+    let traces = [
+        request("cache", &[stored]),
+        request("cache", &[linked(hit, other, 9)]),
+        request(
+            "load_balancer",
+            &[
+                span(2, 1, "GET", CLIENT, [0.1, 0.5], http(200, json!({}))),
+                span(1, 0, "GET", SERVER, [0.0, 0.6], http(200, json!({}))),
+            ],
+        ),
+    ];
+    check(
+        "hit",
+        &traces,
+        &[],
+        expect![[r#"
+            GET /api/bookings/0192f0c1-7a3e-7bbf-8d1c-0e5a4b6c7d8e → 200 in 0.600 ms
+            trace 4bf92f3577b34da6a3ce929d0e0e4736 at 2026-11-21 22:26:40.123 UTC
+            load_balancer, cache: 3 spans, 0 log lines, complete
+
+            start ms                                                           took ms  own ms  █ own  ░ waiting
+               0.000  load_balancer GET 200                                      0.600   0.200  ███░░░░░░░░░░███
+               0.100  └─ GET 200                                                 0.400   0.200    ███░░░░░░███
+               0.200     └─ cache GET 200 hit                                    0.200   0.200       ██████
+                               · answered from an entry stored by trace 0af7651916cd43dd8448eb211c80319c
+                                 3.2 s earlier (cache GET)
+        "#]],
+    );
+}
+
+#[test]
+fn a_link_that_leads_out_of_the_files_is_said_to() {
+    let caller = linked(
+        span(1, 0, "GET", SERVER, [0.0, 0.6], http(404, json!({}))),
+        "0af7651916cd43dd8448eb211c80319c",
+        9,
+    );
+    check(
+        "link_out",
+        &[request("load_balancer", &[caller])],
+        &[],
+        expect![[r#"
+            GET /api/bookings/0192f0c1-7a3e-7bbf-8d1c-0e5a4b6c7d8e → 404 in 0.600 ms
+            trace 4bf92f3577b34da6a3ce929d0e0e4736 at 2026-11-21 22:26:40.123 UTC
+            load_balancer: 1 span, 0 log lines, complete
+
+            start ms                                                           took ms  own ms  █ own  ░ waiting
+               0.000  load_balancer GET 404                                      0.600   0.600  ████████████████
+                         · linked to trace 0af7651916cd43dd8448eb211c80319c
+                           span 0000000000000009, which is not in these files
+        "#]],
+    );
+}
+
+#[test]
+fn a_parent_that_was_never_written_is_named_with_what_hangs_on_it() {
+    let traces = [
+        request(
+            "http_server",
+            &[span(6, 5, "GET /api/bookings", SERVER, [1.0, 2.0], http(500, json!({"error.type": "500"})))],
+        ),
+        request(
+            "load_balancer",
+            &[span(1, 0, "GET", SERVER, [0.0, 2.5], http(502, json!({"error.type": "broken_response"})))],
+        ),
+    ];
+    let logs = [line(
+        "cache",
+        1,
+        3,
+        0.9,
+        "ERROR",
+        "panic",
+        json!({"exception.message": "index out of bounds", "exception.stacktrace": "0: main\n1: start"}),
+    )];
+    check(
+        "never_written",
+        &traces,
+        &logs,
+        expect![[r#"
+            GET /api/bookings/0192f0c1-7a3e-7bbf-8d1c-0e5a4b6c7d8e → 502 failed: broken_response in 2.50 ms
+            trace 4bf92f3577b34da6a3ce929d0e0e4736 at 2026-11-21 22:26:40.123 UTC
+            load_balancer, cache, http_server: 2 spans, 1 log line, incomplete
+            span 0000000000000003 was never written: with lines of cache
+            span 0000000000000005 was never written: parent of a span of http_server
+
+            start ms                                                           took ms  own ms  █ own  ░ waiting
+                0.00  load_balancer GET 502 failed: broken_response               2.50    2.50  ████████████████
+                      (span 0000000000000003 was never written: with lines of cache)
+                0.90     · ERROR cache panic exception.message="index out of bounds"
+                      (span 0000000000000005 was never written: parent of a span of http_server)
+                1.00  └─ http_server GET /api/bookings 500                        1.00    1.00        ███████
+        "#]],
+    );
+}
+
+#[test]
+fn a_caller_of_ours_may_well_be_nowhere() {
+    let traces = [request("load_balancer", &[span(1, 9, "GET", SERVER, [0.0, 0.6], http(200, json!({})))])];
+    check(
+        "caller",
+        &traces,
+        &[],
+        expect![[r#"
+            GET /api/bookings/0192f0c1-7a3e-7bbf-8d1c-0e5a4b6c7d8e → 200 in 0.600 ms
+            trace 4bf92f3577b34da6a3ce929d0e0e4736 at 2026-11-21 22:26:40.123 UTC
+            load_balancer: 1 span, 0 log lines, complete but for its caller
+            span 0000000000000009 is not in these files: the caller's own, or never written
+
+            start ms                                                           took ms  own ms  █ own  ░ waiting
+                      (span 0000000000000009 is not in these files: the caller's own, or never written)
+               0.000  └─ load_balancer GET 200                                   0.600   0.600  ████████████████
+        "#]],
+    );
+}
+
+#[test]
+fn lines_alone_are_a_story_too() {
+    let logs = [line(
+        "load_balancer",
+        1,
+        1,
+        0.0,
+        "INFO",
+        "request",
+        json!({"method": "GET", "path": "/", "status": 200, "response_time_ms": 0.5}),
+    )];
+    check(
+        "lines_alone",
+        &[],
+        &logs,
+        expect![[r#"
+            GET / → 200 in 0.5 ms
+            trace 4bf92f3577b34da6a3ce929d0e0e4736 at 2026-11-21 22:26:40.123 UTC
+            load_balancer: 0 spans, 1 log line, incomplete
+            no span of this trace was written: not sampled, or lost
+
+            start µs                                                           took µs  own µs  █ own  ░ waiting
+                      (span 0000000000000001 was never written: with lines of load_balancer)
+                0.00     · INFO load_balancer request method=GET path=/ response_time_ms=0.5 status=200
+        "#]],
+    );
+}
+
+#[test]
+fn events_and_other_systems_older_names_are_told() {
+    let attributes = json!({"http.method": "POST", "http.target": "/cart", "http.status_code": 500, "net.peer.name": "10.0.0.7"});
+    let events = json!([{
+        "timeUnixNano": support::at(2.0).to_string(), "name": "exception",
+        "attributes": pairs(&json!({"exception.type": "KeyError", "exception.message": "'user'", "exception.stacktrace": "Traceback\n…"})),
+    }]);
+    let failed = with(
+        span(1, 0, "POST /cart", SERVER, [0.0, 5.0], attributes),
+        "status",
+        json!({"code": "STATUS_CODE_ERROR", "message": "KeyError"}),
+    );
+    check(
+        "older_names",
+        &[request("shop", &[with(failed, "events", events)])],
+        &[],
+        expect![[r#"
+            POST /cart → 500 failed: KeyError in 5.00 ms
+            trace 4bf92f3577b34da6a3ce929d0e0e4736 at 2026-11-21 22:26:40.123 UTC
+            shop: 1 span, 0 log lines, complete
+
+            start ms                                                           took ms  own ms  █ own  ░ waiting
+                0.00  shop POST /cart 500 failed: KeyError                        5.00    5.00  ████████████████
+                2.00     · exception message='user' type=KeyError
+        "#]],
+    );
+}
+
+#[test]
+fn circles_self_parents_and_clocks_that_jump_are_shown_and_said() {
+    let traces = [request(
+        "odd",
+        &[
+            span(1, 2, "a", INTERNAL, [0.0, 4.0], json!({})),
+            span(2, 1, "b", INTERNAL, [1.0, 3.0], json!({})),
+            span(3, 3, "own parent", INTERNAL, [1.0, 2.0], json!({})),
+            span(4, 2, "backwards", INTERNAL, [2.0, 1.0], json!({})),
+            span(4, 2, "backwards", INTERNAL, [2.0, 1.0], json!({})),
+            span(1, 2, "another a", INTERNAL, [0.0, 9.0], json!({})),
+        ],
+    )];
+    check(
+        "circles",
+        &traces,
+        &[],
+        expect![[r#"
+        a in 4.00 ms
+        trace 4bf92f3577b34da6a3ce929d0e0e4736 at 2026-11-21 22:26:40.123 UTC
+        odd: 4 spans, 0 log lines, incomplete (2 spans written more than once and 1 of them differently)
+        span 0000000000000001 is its own ancestor; the circle is cut there
+        span 0000000000000003 is its own ancestor; the circle is cut there
+
+        start ms                                                           took ms  own ms  █ own  ░ waiting
+            0.00  odd a                                                       4.00    2.00  ████░░░░░░░░████
+            1.00  └─ b                                                        2.00    2.00      ████████
+            2.00     └─ backwards ends before it starts                       0.00    0.00          █
+            1.00  odd own parent                                              1.00    1.00      ████
+    "#]],
+    );
+}
+
+#[test]
+fn nothing_in_the_data_reaches_the_terminal_as_a_command() {
+    let evil = "\u{1b}[2J\u{7}\r\n\u{202e}\u{9b}";
+    let attributes = json!({"http.request.method": evil, "url.path": evil, "http.response.status_code": evil, "throughline.cache.result": evil,
+        "error.type": evil, "throughline.replica": evil, "throughline.retry_reason": evil, "db.system.name": evil});
+    let events = json!([{"timeUnixNano": "1", "name": evil, "attributes": pairs(&json!({evil: evil}))}]);
+    let mut one = linked(with(span(1, 9, evil, CLIENT, [0.0, 1.0], attributes), "events", events), TRACE, 1);
+    one["status"] = json!({"code": 2, "message": evil});
+    one["links"][0]["attributes"] = pairs(&json!({evil: evil}));
+    let logs = [
+        line(evil, 1, 1, 0.0, evil, evil, json!({evil: evil})),
+        line(evil, 2, 5, 0.0, evil, evil, json!({evil: [evil, {"a": evil}]})),
+    ];
+    let told = render(&story("evil", &[request(evil, &[one])], &logs), Look::default());
+    let harmful: Vec<char> = told
+        .chars()
+        .filter(|letter| letter.is_control() && *letter != '\n' || *letter == '\u{202e}')
+        .collect();
+    assert_eq!(harmful, [], "{told}");
+    assert!(told.lines().all(|line| !line.starts_with("[2J")), "{told}");
+}
+
+#[test]
+fn the_json_form_is_flat_and_says_its_units() {
+    let (traces, logs) = cold_read();
+    let told: Value =
+        serde_json::from_str(&journey::json::render(&story("json", &traces, &logs[..1]))).unwrap();
+    let mut told = told;
+    let spans = told["spans"].as_array_mut().unwrap();
+    let outline: Vec<String> = spans
+        .iter()
+        .map(|s| {
+            format!(
+                "{} {} {} {} own {} of {}",
+                s["depth"], s["service"], s["name"], s["start_offset_ms"], s["own_ms"], s["duration_ms"]
+            )
+        })
+        .collect();
+    expect![[r#"
+        0 "load_balancer" "GET" 0.0 own 0.41 of 12.41
+        1 "load_balancer" "GET" 0.1 own 0.5 of 12.0
+        2 "cache" "GET" 0.4 own 0.5 of 11.5
+        3 "cache" "GET" 0.6 own 0.2 of 0.2
+        3 "cache" "GET" 0.8 own 0.3 of 10.8
+        4 "http_server" "GET /api/bookings/{id}" 0.9 own 1.5 of 10.5
+        5 "http_server" "pool.acquire" 1.1 own 2.1 of 2.1
+        5 "http_server" "SELECT bookings" 3.3 own 6.9 of 6.9
+    "#]]
+    .assert_eq(&(outline.join("\n") + "\n"));
+    spans.truncate(1);
+    expect![[r#"
+        {
+          "complete": true,
+          "duplicate_spans": 0,
+          "duration_ms": 12.41,
+          "error_type": null,
+          "extent_ms": 12.41,
+          "gaps": [],
+          "lines": [
+            {
+              "line": {
+                "error.type": "connect",
+                "exception.message": "client error (Connect): tcp connect error: Connection refused (os error 111)",
+                "exception.type": "hyper_util::client::legacy::Error",
+                "instance": "i1",
+                "level": "WARN",
+                "logger": "cache",
+                "message": "attempt failed",
+                "method": "GET",
+                "path": "/api/bookings/0192f0c1-7a3e-7bbf-8d1c-0e5a4b6c7d8e",
+                "replica": "127.0.0.1:41003",
+                "service": "cache",
+                "span_id": "0000000000000003",
+                "timestamp": "2026-11-21T22:26:40.124256Z",
+                "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+                "uid": "9f3c2a71d04be856-1"
+              },
+              "offset_ms": 0.799211
+            }
+          ],
+          "method": "GET",
+          "path": "/api/bookings/0192f0c1-7a3e-7bbf-8d1c-0e5a4b6c7d8e",
+          "services": [
+            "load_balancer",
+            "cache",
+            "http_server"
+          ],
+          "spans": [
+            {
+              "attempt": null,
+              "attempts": null,
+              "attributes": {
+                "client.address": "127.0.0.1",
+                "http.request.method": "GET",
+                "http.response.status_code": 200,
+                "url.path": "/api/bookings/0192f0c1-7a3e-7bbf-8d1c-0e5a4b6c7d8e"
+              },
+              "depth": 0,
+              "duration_ms": 12.41,
+              "events": [],
+              "failed": false,
+              "instance": "i1",
+              "kind": "server",
+              "links": [],
+              "name": "GET",
+              "own_ms": 0.41,
+              "parent_span_id": null,
+              "service": "load_balancer",
+              "span_id": "0000000000000001",
+              "start_offset_ms": 0.0,
+              "status_message": ""
+            }
+          ],
+          "started_at_unix_ns": 1795300000123456789,
+          "status": 200,
+          "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"
+        }
+    "#]].assert_eq(&(serde_json::to_string_pretty(&told).unwrap() + "\n"));
+}
