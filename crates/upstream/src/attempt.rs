@@ -21,7 +21,7 @@ use crate::{
     fields,
     pool::{self, ConnectError, Connection, Pool},
     request_body::{RequestBody, RequestFault},
-    retry::Ended,
+    retry::{self, Ended},
     visit::Visit,
 };
 
@@ -148,6 +148,12 @@ async fn exchange(
 ) -> Result<(Response<Incoming>, Connection), Failed> {
     let to = visit.replica.address;
     let mut idle = pool.take(to, visit.started());
+    if idle.is_some() && !retry::is_idempotent(request.method()) {
+        // Lets the runtime look at its sockets first: a connection that the replica has closed is noticed before a
+        // request that cannot be sent twice is written on it.
+        tokio::task::yield_now().await;
+        idle = idle.filter(Connection::is_ready);
+    }
     let (mut response, connection) = loop {
         let reused = idle.is_some();
         let mut connection = match idle.take() {

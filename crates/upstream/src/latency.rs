@@ -72,8 +72,8 @@ fn after_answer(estimate: f64, silence: f64, took: f64) -> f64 {
 }
 
 fn averaged(estimate: f64, silence: f64, sample: f64) -> f64 {
-    // A burst within one instant still moves the estimate: each sample weighs at least as much as one in 10,000.
-    let keep = (-silence / FADE).exp().min(0.999_9);
+    // Where thousands come in a second, the last thousand of them are memory enough.
+    let keep = (-silence / FADE).exp().min(0.999);
     estimate * keep + sample * (1.0 - keep)
 }
 
@@ -118,8 +118,8 @@ mod tests {
             |fails: fn(u32) -> bool| told((0..500).map(move |n| (0.002, (!fails(n)).then_some(0.001))));
         let (none, some, all) = (second(|_| false), second(|n| n % 50 == 0), second(|_| true));
         assert!(none < 0.002, "{none}");
-        assert!(some > none && some < 0.01, "{some}");
-        assert!(all > 0.05, "{all}");
+        assert!(some > none && some < 0.05, "{some}");
+        assert!(all > 0.3, "{all}");
     }
 
     #[test]

@@ -44,6 +44,10 @@ mod pool;
 /// The body of a request, kept or streamed.
 mod request_body;
 
+/// A replica that does what a test tells it.
+#[cfg(feature = "testing")]
+pub mod testing;
+
 pub use answer::{Body, BodyError, EndsByClose};
 pub use client::Client;
 pub use failure::{Failure, PROXY_STATUS};
