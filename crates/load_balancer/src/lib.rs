@@ -7,23 +7,35 @@
 
 use std::{convert::Infallible, net::SocketAddr, process::ExitCode, sync::Arc};
 
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
 use service::{Life, Limits, LimitsLayer};
 use telemetry::{ServerLayer, TrustedPeers};
-use tower::ServiceBuilder;
-use upstream::Upstream;
+use tower::{BoxError, Service, ServiceBuilder};
+use upstream::{Client, Upstream};
+
+use crate::{proxy::Edge, via::Pseudonym};
+
+/// One request through the edge.
+mod proxy;
 
 /// Which requests are let in.
 mod admit;
-/// What the nearest cache says it did.
-mod cache_status;
-/// Whom a request came from.
-mod forwarded;
-/// One request through the edge.
-mod proxy;
 /// A request's target in its one form.
 mod target;
+
+/// Whom a request came from.
+mod forwarded;
 /// Signing requests, and knowing one's own again.
 mod via;
+
+/// What the nearest cache says it did.
+mod cache_status;
+
+#[cfg(test)]
+mod tests;
 
 /// The service's name, in everything it writes down.
 const NAME: &str = "load_balancer";
@@ -64,24 +76,37 @@ async fn open(settings: Settings, life: &mut Life) -> Result<(), service::Error>
         Box::pin(std::future::ready(usable))
     });
 
-    let edge =
-        Arc::new(proxy::Edge { trusted: trusted.clone(), pseudonym: via::Pseudonym::of(fastrand::u64(..)) });
+    let edge = Arc::new(Edge { trusted, pseudonym: Pseudonym::of(fastrand::u64(..)) });
     let bounds = limits.clone();
-    life.serve(listen, limits, false, move |_thread| {
-        let (client, edge) = (upstream.client(), edge.clone());
-        ServiceBuilder::new()
-            // Outermost: the target is written down in the form in which it is used.
-            .map_request(proxy::normalise)
-            // Around all that can answer: whatever happens has a span and a line.
-            .layer(ServerLayer::new(NAME, trusted.clone()))
-            // Before the proxy: it must not begin what is bound to fail.
-            .layer(LimitsLayer::new(bounds.clone()))
-            .service(tower::service_fn(move |request| {
-                let answer = proxy::pass(client.clone(), edge.clone(), request);
-                async { Ok::<_, Infallible>(answer.await) }
-            }))
-    })?;
+    life.serve(listen, limits, false, move |_thread| layers(&edge, upstream.client(), &bounds))?;
     Ok(())
+}
+
+/// What a request passes on its way in, outermost first.
+fn layers(
+    edge: &Arc<Edge>,
+    client: Client,
+    limits: &Limits,
+) -> impl Service<
+    Request<Incoming>,
+    Response = Response<impl Body<Data = Bytes, Error: Into<BoxError>> + Send + use<>>,
+    Error = Infallible,
+    Future: Send,
+> + Clone
++ Send
++ use<> {
+    let edge = edge.clone();
+    ServiceBuilder::new()
+        // Outermost: the target is written down in the form in which it is used.
+        .map_request(proxy::normalise)
+        // Around all that can answer: whatever happens has a span and a line.
+        .layer(ServerLayer::new(NAME, edge.trusted.clone()))
+        // Before the proxy: it must not begin what is bound to fail.
+        .layer(LimitsLayer::new(limits.clone()))
+        .service(tower::service_fn(move |request| {
+            let answer = proxy::pass(client.clone(), edge.clone(), request);
+            async { Ok::<_, Infallible>(answer.await) }
+        }))
 }
 
 fn unusable(error: upstream::StartError) -> service::Error {

@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Either, Full};
 use hyper::body::Incoming;
 use service::{LimitedBody, RequestBodyError};
 use telemetry::{Peer, Problem, Scope, TrustedPeers};
-use upstream::{Client, RequestFault};
+use upstream::{Client, PROXY_STATUS, RequestFault, proxy_status};
 
 use crate::{
     NAME,
@@ -52,7 +52,8 @@ pub(crate) async fn pass(
     stamp(&edge, &mut request);
     let key = key(&request);
     match client.send(request.map(|body| body.map_err(fault)), Some(key)).await {
-        Ok(response) => {
+        Ok(mut response) => {
+            proxy_status::note_received(NAME, response.status(), response.headers_mut());
             if let Some(scope) = Scope::current() {
                 scope.cache_hit(cache_status::is_hit(response.headers()));
             }
@@ -87,10 +88,8 @@ fn refuse(refusal: Refusal) -> Response<Full<Bytes>> {
     {
         scope.error_type(refusal.proxy_error());
     }
-    let status = format!("{NAME}; error={}", refusal.proxy_error());
-    let status = HeaderValue::try_from(status).expect("tokens are visible text");
-    let mut problem =
-        Problem::new(refusal.status()).detail(refusal.detail()).header(upstream::PROXY_STATUS, status);
+    let said = proxy_status::own_answer(NAME, refusal.proxy_error(), None);
+    let mut problem = Problem::new(refusal.status()).detail(refusal.detail()).header(PROXY_STATUS, said);
     if refusal == Refusal::Method {
         problem = problem.header(header::ALLOW, admit::METHODS);
     }

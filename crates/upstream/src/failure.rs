@@ -3,18 +3,16 @@
 use std::error::Error;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use telemetry::{Problem, Scope};
 
 use crate::{
     attempt::{self, AttemptError, Cause},
+    proxy_status::{self, PROXY_STATUS},
     queue::Full as QueueFull,
     request_body::RequestFault,
 };
-
-/// `Proxy-Status` (RFC 9209).
-pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 /// Seconds after which it is worth asking again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
@@ -70,10 +68,8 @@ impl Failure {
             }
         }
         let mut problem = Problem::new(answer.status).detail(answer.detail);
-        let status = format!("{proxy}; error={}; details=\"{self}\"", answer.proxy_error);
-        if let Ok(status) = HeaderValue::try_from(status) {
-            problem = problem.header(PROXY_STATUS, status);
-        }
+        let said = proxy_status::own_answer(proxy, answer.proxy_error, Some(&self.to_string()));
+        problem = problem.header(PROXY_STATUS, said);
         if answer.status == StatusCode::SERVICE_UNAVAILABLE {
             problem = problem.header(header::RETRY_AFTER, RETRY_AFTER);
         }

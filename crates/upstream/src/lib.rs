@@ -17,6 +17,8 @@ mod client;
 mod failure;
 /// Choosing a replica.
 mod pick;
+/// Which proxy says what of an answer.
+pub mod proxy_status;
 /// The bounded wait for a place at a replica.
 mod queue;
 /// Whether a request may be sent a second time.
@@ -50,8 +52,9 @@ pub mod testing;
 
 pub use answer::{Body, BodyError, EndsByClose};
 pub use client::Client;
-pub use failure::{Failure, PROXY_STATUS};
+pub use failure::Failure;
 pub use pick::Balance;
+pub use proxy_status::PROXY_STATUS;
 pub use request_body::RequestFault;
 pub use settings::{Address, AddressError, Settings};
 pub use upstream::{StartError, Upstream};

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use http::{HeaderMap, Method, StatusCode, header};
 
+use crate::proxy_status::PROXY_STATUS;
+
 /// How an attempt ended that might be made again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
@@ -77,7 +79,7 @@ pub(crate) fn refusal(status: StatusCode, headers: &HeaderMap) -> Option<Ended> 
         status,
         StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
     );
-    let own = !headers.contains_key("proxy-status") && !headers.contains_key(header::RETRY_AFTER);
+    let own = !headers.contains_key(PROXY_STATUS) && !headers.contains_key(header::RETRY_AFTER);
     (gateway && own).then_some(Ended::Refused(status))
 }
 
