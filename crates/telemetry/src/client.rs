@@ -8,7 +8,7 @@
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -124,15 +124,16 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let (Some(inner), Some(running)) = (this.inner.as_mut().as_pin_mut(), this.attempting.as_mut())
-        else {
-            panic!("a future is not polled after it was ready");
+        let mut attempting = this.attempting.take().expect("a future is not polled after it was ready");
+        let attached = attempting.attach();
+        let polled = this.inner.as_mut().as_pin_mut().map_or(Poll::Pending, |inner| inner.poll(cx));
+        let Poll::Ready(answered) = polled else {
+            drop(attached);
+            *this.attempting = Some(attempting);
+            return Poll::Pending;
         };
-        let attached = running.attach();
-        let answered = ready!(inner.poll(cx));
         this.inner.set(None);
         drop(attached);
-        let mut attempting = this.attempting.take().expect("it was there two lines above");
         Poll::Ready(match answered {
             Ok(response) => {
                 let (parts, body) = response.into_parts();

@@ -1,7 +1,7 @@
 //! What a request says of itself, as it is written down at both edges: bounded, printable, and without what may be a
 //! secret. Pure: parts of a request in, text out.
 
-use std::net::IpAddr;
+use std::{borrow::Cow, net::IpAddr};
 
 use http::{HeaderMap, HeaderValue, Method, Uri, Version, header::HOST};
 
@@ -30,13 +30,14 @@ pub(crate) fn span_word(method: usize) -> &'static str {
 
 /// What the client sent, where it is not one of [`METHODS`].
 pub(crate) fn method_original(method: &Method) -> Option<String> {
-    if METHODS[..OTHER].contains(&method.as_str()) { None } else { Some(printable(method.as_str())) }
+    let is_known = METHODS[..OTHER].contains(&method.as_str());
+    (!is_known).then(|| printable(method.as_str()).into_owned())
 }
 
 /// The path without its query. An empty one is `/` (RFC 9110 §4.2.3).
-pub(crate) fn path(uri: &Uri) -> String {
+pub(crate) fn path(uri: &Uri) -> Cow<'_, str> {
     match uri.path() {
-        "" => "/".to_owned(),
+        "" => "/".into(),
         path => printable(path),
     }
 }
@@ -51,7 +52,7 @@ pub(crate) fn query(uri: &Uri) -> Option<String> {
             text.push('&');
         }
         if let Some((name, _)) = pair.split_once('=') {
-            text.extend([&printable(name), "="]);
+            text.extend([&*printable(name), "="]);
         }
         text.push_str(REDACTED);
         if text.len() > LONGEST_TEXT {
@@ -62,10 +63,10 @@ pub(crate) fn query(uri: &Uri) -> Option<String> {
 }
 
 /// Text as it came where it is printable ASCII; any other byte percent-encoded, as in a URI; cut where it is too long.
-pub(crate) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     if text.len() <= LONGEST_TEXT && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        return text.to_owned();
+        return text.into();
     }
     let mut written = String::with_capacity(text.len().min(LONGEST_TEXT) + CUT.len());
     for byte in text.bytes().take(LONGEST_TEXT + 1) {
@@ -76,20 +77,20 @@ pub(crate) fn printable(text: &str) -> String {
             written.extend(['%', digit(byte >> 4), digit(byte & 15)]);
         }
     }
-    cut(written)
+    cut(written).into()
 }
 
 /// A header's value as text; bytes that are not ASCII become `?`. `None` where it is empty.
 pub(crate) fn header_text(value: &HeaderValue) -> Option<String> {
     match value.to_str() {
         Ok("") => None,
-        Ok(text) => Some(printable(text)),
+        Ok(text) => Some(printable(text).into_owned()),
         // Not ASCII, and of no known encoding (RFC 9110 §5.5): what can be read of it is kept.
         Err(_) => {
             let bytes = value.as_bytes().iter();
             let text: String =
                 bytes.map(|byte| if byte.is_ascii() { char::from(*byte) } else { '?' }).collect();
-            Some(printable(&text))
+            Some(printable(&text).into_owned())
         }
     }
 }

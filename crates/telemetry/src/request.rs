@@ -26,7 +26,7 @@ pub struct Scope(Arc<Inner>);
 
 struct Inner {
     method: &'static str,
-    path: Box<str>,
+    path: Arc<str>,
     span_context: SpanContext,
     random: bool,
     started: Instant,
@@ -157,7 +157,7 @@ impl Scope {
     }
 
     /// A request that starts now, with its SERVER span. `random`: its trace id is random (W3C trace-flags).
-    pub(crate) fn new(method: &'static str, path: Box<str>, span: SdkSpan, random: bool) -> Scope {
+    pub(crate) fn new(method: &'static str, path: Arc<str>, span: SdkSpan, random: bool) -> Scope {
         Scope(Arc::new(Inner {
             method,
             path,

@@ -15,6 +15,10 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use opentelemetry::ContextGuard;
 
+/// `error.type` of a message whose code panicked, and of one whose body failed for a reason that nobody told.
+pub(crate) const PANIC: &str = "panic";
+pub(crate) const BROKEN_BODY: &str = "response_body";
+
 /// How a message ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -26,6 +30,13 @@ pub(crate) enum Outcome {
     Panicked,
     /// Whoever waited for it left before its end.
     Dropped,
+}
+
+impl Outcome {
+    /// Of a message that is dropped without an end.
+    pub(crate) fn of_drop() -> Outcome {
+        if std::thread::panicking() { Outcome::Panicked } else { Outcome::Dropped }
+    }
 }
 
 /// What ends with a message; ends once, whatever is said later.
@@ -56,7 +67,7 @@ pin_project_lite::pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             let reached = this.declared.is_some_and(|declared| *this.sent >= declared);
-            close(this.slot, this.ending, if reached { Outcome::Complete } else { Outcome::Dropped });
+            close(this.slot, this.ending, if reached { Outcome::Complete } else { Outcome::of_drop() });
         }
     }
 }

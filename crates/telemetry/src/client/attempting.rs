@@ -20,15 +20,13 @@ use crate::{
     instruments::{CLIENT_DURATION, SCHEME},
     names, propagate,
     start::tracer,
-    tracked::{self, Ending, Outcome},
+    tracked::{self, BROKEN_BODY, Ending, Outcome, PANIC},
 };
 
 /// Attributes of most CLIENT spans, with those of their end: so many do not allocate twice.
 const ATTRIBUTES: usize = 14;
-/// `error.type` of an attempt that nobody waits for any more, of one whose code panicked, of one whose answer broke off.
+/// `error.type` of an attempt that nobody waits for any more.
 const CANCELLED: &str = "cancelled";
-const PANIC: &str = "panic";
-const BROKEN_BODY: &str = "response_body";
 
 /// An attempt that has begun. Dropped without an end, it was cancelled.
 #[derive(Debug)]
@@ -135,7 +133,7 @@ impl Ending for Attempting {
 
 impl Drop for Attempting {
     fn drop(&mut self) {
-        self.end(Outcome::Dropped);
+        self.end(Outcome::of_drop());
     }
 }
 

@@ -1,5 +1,7 @@
 //! From a request's head to its trace, its scope and the attributes of its span.
 
+use std::{sync::Arc, time::SystemTime};
+
 use http::{HeaderMap, Request, header::USER_AGENT};
 use opentelemetry::{
     Context, KeyValue, StringValue,
@@ -25,7 +27,7 @@ pub(super) fn begin<B>(layer: &ServerLayer, request: &mut Request<B>) -> Running
     let is_believed = peer.is_some_and(|peer| layer.trusted.trusts(peer.0.ip()));
     let (parent, link) = ancestry(request.headers_mut(), is_believed);
     let method = edge::method(request.method());
-    let path = edge::path(request.uri());
+    let path: Arc<str> = edge::path(request.uri()).into();
 
     let mut builder = SpanBuilder::from_name(edge::span_word(method))
         .with_kind(SpanKind::Server)
@@ -33,7 +35,7 @@ pub(super) fn begin<B>(layer: &ServerLayer, request: &mut Request<B>) -> Running
     if let Some(caller) = link {
         builder.links = Some(vec![Link::new(caller, Vec::new(), 0)]);
     }
-    let started_at = std::time::SystemTime::now();
+    let started_at = SystemTime::now();
     builder.start_time = Some(started_at);
     // A new trace's ids are random: so is the SDK's generator.
     let is_random = parent
@@ -44,7 +46,7 @@ pub(super) fn begin<B>(layer: &ServerLayer, request: &mut Request<B>) -> Running
         None => Context::new(),
     };
     let span = tracer().build_with_context(builder, &parent);
-    let scope = Scope::new(edge::METHODS[method], path.into_boxed_str(), span, is_random);
+    let scope = Scope::new(edge::METHODS[method], path, span, is_random);
     Running::new(layer, scope, method, edge::version(request.version()), started_at)
 }
 
@@ -76,7 +78,7 @@ fn attributes<B>(
     request: &Request<B>,
     peer: Option<Peer>,
     is_believed: bool,
-    path: &str,
+    path: &Arc<str>,
 ) -> Vec<KeyValue> {
     let (headers, uri) = (request.headers(), request.uri());
     let mut list = Vec::with_capacity(ATTRIBUTES);
@@ -87,7 +89,7 @@ fn attributes<B>(
         add(names::HTTP_REQUEST_METHOD_ORIGINAL, original.into());
     }
     add(names::URL_SCHEME, SCHEME.into());
-    add(names::URL_PATH, path.to_owned().into());
+    add(names::URL_PATH, StringValue::from(path.clone()).into());
     if let Some(query) = edge::query(uri) {
         add(names::URL_QUERY, query.into());
     }
@@ -98,7 +100,7 @@ fn attributes<B>(
         }
     }
     if let Some(Peer(address)) = peer {
-        let text: StringValue = std::sync::Arc::<str>::from(address.ip().to_canonical().to_string()).into();
+        let text: StringValue = Arc::<str>::from(address.ip().to_canonical().to_string()).into();
         let told = if is_believed { edge::forwarded_client(headers, |ip| trusted.trusts(ip)) } else { None };
         let client = told.map_or_else(|| text.clone(), |client| client.to_string().into());
         add(names::CLIENT_ADDRESS, client.into());

@@ -20,21 +20,19 @@ use crate::{
     names, propagate,
     request::Told,
     traceparent,
-    tracked::{Ending, Outcome},
+    tracked::{BROKEN_BODY, Ending, Outcome, PANIC},
 };
 
 /// What is written as the status of a request whose client left before any header went out.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
-/// `error.type` of a request whose client left early, of one whose handler panicked, and of one whose body failed for
-/// a reason that nobody told.
+/// `error.type` of a request whose client left early.
 const CLIENT_CLOSED: &str = "client_closed";
-const PANIC: &str = "panic";
-const BROKEN_BODY: &str = "response_body";
 
 /// A request that has begun. Dropped without an end, its client has left.
 #[derive(Debug)]
 pub(super) struct Running {
-    layer: ServerLayer,
+    service: &'static str,
+    logger: &'static str,
     scope: Scope,
     context: Context,
     method: usize,
@@ -54,9 +52,18 @@ impl Running {
         started_at: SystemTime,
     ) -> Running {
         let context = Context::new().with_value(scope.clone()).with_remote_span_context(scope.span_context());
-        let active = Some(Active::begin(method));
-        let layer = layer.clone();
-        Running { layer, scope, context, method, version, started_at, status: None, panicked: false, active }
+        Running {
+            service: layer.service,
+            logger: layer.logger,
+            scope,
+            context,
+            method,
+            version,
+            started_at,
+            status: None,
+            panicked: false,
+            active: Some(Active::begin(method)),
+        }
     }
 
     /// The inner service panicked.
@@ -83,7 +90,7 @@ impl Running {
     pub(super) fn timing(&self) -> Vec<u8> {
         let (description, db) =
             self.scope.look(|told| (told.timing_description, told.db)).unwrap_or_default();
-        head::timing(self.layer.service, description, self.scope.elapsed(), db)
+        head::timing(self.service, description, self.scope.elapsed(), db)
     }
 }
 
@@ -106,7 +113,7 @@ impl Ending for Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.end(Outcome::Dropped);
+        self.end(Outcome::of_drop());
     }
 }
 
@@ -191,7 +198,7 @@ fn finish_span(told: &mut Told, running: &Running, verdict: &Verdict, elapsed: D
 }
 
 fn write_line(running: &Running, told: &Told, verdict: &Verdict, elapsed: Duration) {
-    let logger = running.layer.logger;
+    let logger = running.logger;
     if !line::enabled(verdict.level, logger) {
         return;
     }

@@ -199,6 +199,24 @@ async fn an_attempt_dropped_before_its_answer_is_cancelled() {
 }
 
 #[tokio::test]
+async fn an_attempt_that_panics_is_no_cancelled_one() {
+    let asked = get("/outer");
+    let service = server(|_| async {
+        let client = ClientLayer.layer(service_fn(|_: Request<()>| async {
+            panic!("the connector's own fault");
+            #[allow(unreachable_code, reason = "says what would be answered")]
+            status(200, script([]))
+        }));
+        drop(client.oneshot(request("/")).await);
+        Ok(Response::new(Empty::<Bytes>::new()))
+    });
+    let Ok(response) = service.oneshot(asked.request).await;
+    assert_eq!(response.status(), 500);
+    let spans = telemetry::testing::spans(&asked.trace);
+    assert_eq!((spans[0].kind, spans[0].attributes["error.type"].as_str()), ("CLIENT", "panic"));
+}
+
+#[tokio::test]
 async fn outside_of_a_request_an_attempt_begins_a_random_trace() {
     telemetry::testing::capture();
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
