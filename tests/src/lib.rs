@@ -4,8 +4,9 @@
 //! # async fn story() {
 //! let system = tests::System::start().await;
 //! let answer = system.client().get("/api/bookings").await;
-//! let story = system.story(&answer.trace_id()).await;
-//! story.assert_carried_through(&["load_balancer", "cache", "http_server"]);
+//! let path = ["load_balancer", "cache", "http_server"];
+//! let story = system.story(&answer.trace_id(), &path).await;
+//! story.assert_carried_through(&path);
 //! # }
 //! ```
 //!
