@@ -57,6 +57,8 @@ pub use redact::{BLOCKED_KEY_PATTERNS, BLOCKED_VALUES};
 use directory::Directory;
 use receiver::Receiver;
 use rotate::{Keep, Rotation};
+use service::{Limits, LimitsLayer};
+use tower::Layer as _;
 
 /// What can be told to this program, as flags or environment.
 #[derive(Clone, Debug, clap::Args)]
@@ -74,7 +76,8 @@ pub struct Settings {
     #[arg(long, env = "THROUGHLINE_DIRECTORY", value_name = "PATH", default_value = "./telemetry")]
     pub directory: PathBuf,
     /// A file that would grow larger than this is put away under a name with its time
-    #[arg(long, env = "THROUGHLINE_ROTATE_BYTES", value_name = "BYTES", default_value_t = 100 << 20)]
+    #[arg(long, env = "THROUGHLINE_ROTATE_BYTES", value_name = "BYTES", default_value_t = 100 << 20,
+          value_parser = clap::value_parser!(u64).range(1..))]
     pub rotate_bytes: u64,
     /// How many files that were put away to keep, of each kind [default: all]
     #[arg(long, env = "THROUGHLINE_KEEP_FILES", value_name = "NUMBER")]
@@ -84,7 +87,7 @@ pub struct Settings {
     pub keep_for: Option<Duration>,
     #[command(flatten)]
     #[allow(missing_docs, reason = "its text would become the help of the command")]
-    pub limits: service::Limits,
+    pub limits: Limits,
     #[command(flatten)]
     #[allow(missing_docs, reason = "its text would become the help of the command")]
     pub service: service::Settings,
@@ -110,9 +113,11 @@ fn open(settings: Settings, life: &mut service::Life) -> Result<(), service::Err
     })?;
     let largest = usize::try_from(settings.limits.max_body_bytes).unwrap_or(usize::MAX);
     let receiver = Arc::new(Receiver::new(directory, largest));
+    // How large a message may be is the protocols' affair, which have their own words for it.
+    let limits = LimitsLayer::new(Limits { max_body_bytes: u64::MAX, ..settings.limits.clone() });
     for listen in [settings.listen, settings.http_listen] {
-        let receiver = receiver.clone();
-        life.serve(listen, settings.limits.clone(), true, move |_thread| routes::routes(receiver.clone()))?;
+        let service = limits.layer(routes::routes(receiver.clone()));
+        life.serve(listen, settings.limits.clone(), true, move |_thread| service.clone())?;
     }
     let readable = receiver.clone();
     life.ready_when("directory", move || {

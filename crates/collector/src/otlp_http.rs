@@ -1,7 +1,7 @@
 //! OTLP/HTTP: `POST /v1/traces`, `/v1/logs`, `/v1/metrics`; protobuf or JSON, gzip or not; answered in the request's
 //! own form, errors as a `google.rpc.Status` (OTLP, "OTLP/HTTP Response").
 //!
-//! 400 for what is malformed, 413 for what is too large, 415 for another form, and 503 with `Retry-After` where the
+//! 400 for what is malformed, 408 for what does not end, 413 for what is too large, 415 for another form, and 503 with `Retry-After` where the
 //! lines could not be written: the sender tries again.
 
 use std::{io::Read as _, sync::Arc};
@@ -85,8 +85,8 @@ enum Failure {
     Refused(Refusal),
     TooLarge(usize),
     Form(&'static str),
-    /// The sender broke off; nobody reads the answer.
-    Gone,
+    /// The body stood still for too long; or the sender broke off, and then nobody reads the answer.
+    Unended,
 }
 
 impl<E: Into<Refusal>> From<E> for Failure {
@@ -121,9 +121,11 @@ impl Failure {
             Self::Form(message) => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, tonic::Code::InvalidArgument, message.to_owned())
             }
-            Self::Gone => {
-                (StatusCode::BAD_REQUEST, tonic::Code::Cancelled, "the request broke off".to_owned())
-            }
+            Self::Unended => (
+                StatusCode::REQUEST_TIMEOUT,
+                tonic::Code::Cancelled,
+                "the request did not come to its end".to_owned(),
+            ),
         };
         let told = Status { code: code as i32, message };
         let mut response = form.answer(status, told.encode_to_vec(), told.json());
@@ -158,8 +160,8 @@ async fn read(body: Body, largest: usize) -> Result<Bytes, Failure> {
     match Limited::new(body, largest).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Failure::TooLarge(largest)),
-        // Whatever broke the body off, there is nobody left to be told of it.
-        Err(_) => Err(Failure::Gone),
+        // Why it broke off is of no use to a sender that does not send.
+        Err(_) => Err(Failure::Unended),
     }
 }
 

@@ -1,10 +1,15 @@
 //! What is refused: each protocol says so in its own words, and nothing of it is written.
 
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+};
+
 use http::{Request, header};
 use prost::Message as _;
 
 use crate::{
-    running::{Collector, Place, Start},
+    running::{BOUND, Collector, Place, Start},
     taken::{JSON, PROTOBUF, gzip, post, send, spans},
 };
 
@@ -58,6 +63,20 @@ async fn over_http_it_is_refused_with_a_status() {
     odd.resource_spans[0].scope_spans[0].spans[0].trace_id.push(7);
     check(PROTOBUF, "", odd.encode_to_vec(), 400, 3, "`traceId` is 17 bytes long, but must be 16").await;
     assert_eq!(place.all("traces"), "");
+}
+
+#[test]
+fn a_body_that_stands_still_is_given_up() {
+    let place = Place::new();
+    let collector = Collector::start_with(&place, &["--body-idle-timeout", "50ms"], Start::Plainly);
+    let mut stream = TcpStream::connect(collector.http).unwrap();
+    stream.set_read_timeout(Some(BOUND)).unwrap();
+    let head =
+        "POST /v1/traces HTTP/1.1\r\nHost: c\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{";
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(str::from_utf8(&answer), Ok("HTTP/1.1 408"));
 }
 
 #[tokio::test]

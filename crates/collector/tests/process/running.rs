@@ -18,7 +18,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// Long enough for a busy machine; what is late by more is a failure.
-const BOUND: Duration = Duration::from_secs(20);
+pub(crate) const BOUND: Duration = Duration::from_secs(20);
 
 /// Holds the arguments of a collector, one a line.
 const ARGUMENTS: &str = "COLLECTOR_UNDER_TEST";
