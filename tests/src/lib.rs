@@ -13,6 +13,9 @@
 //! Promises: nothing is mocked: the processes are the binary's own, the files are the collector's. Every wait has a
 //! bound and says what it last saw. When a test fails, its system's directory is kept and named.
 
+/// A PostgreSQL of our own.
+pub mod postgres;
+
 /// The binary under test: built once, from this checkout.
 mod binary;
 /// An HTTP client that remembers nothing between requests.

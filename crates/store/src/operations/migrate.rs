@@ -49,7 +49,7 @@ impl Operation for Migrate {
 
     async fn run(self, session: &mut Session) -> Result<i64, Error> {
         if session.is_postgres() {
-            session.rows(&LOCK, &[]).await?;
+            session.execute(&LOCK, &[]).await?;
         }
         session.batch(&CREATE).await?;
         let rows = session.rows(&FIND, &[]).await?;

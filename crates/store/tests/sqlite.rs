@@ -1,0 +1,252 @@
+//! The store on SQLite: every behaviour, and what only a file can do.
+#![allow(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use behaviour::{Place, bookings, bounds, listing, once, telling};
+use futures_util::{FutureExt as _, future::BoxFuture};
+use store::{Error, OpenError, Settings, Store};
+
+/// Cases that every store passes.
+mod behaviour;
+
+/// A file in a directory of its own; removed with it.
+struct File {
+    directory: PathBuf,
+    url: String,
+}
+
+impl File {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("throughline-store-{}-{number}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        let url = format!("sqlite:{}", directory.join("deep/bookings.db").display());
+        Self { directory, url }
+    }
+
+    fn path(&self) -> &str {
+        self.url.trim_start_matches("sqlite:")
+    }
+
+    fn connect(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.path()).unwrap()
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.directory).ok();
+    }
+}
+
+impl Place for File {
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn execute<'a>(&'a self, sql: &'a str) -> BoxFuture<'a, Result<(), String>> {
+        async { self.connect().execute_batch(sql).map_err(|error| error.to_string()) }.boxed()
+    }
+
+    fn hold(&self) -> BoxFuture<'_, Box<dyn Send>> {
+        async {
+            let connection = self.connect();
+            connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+            Box::new(connection) as Box<dyn Send>
+        }
+        .boxed()
+    }
+
+    fn strange_time(&self) -> &'static str {
+        "UPDATE bookings SET starts_at = -9223372036854775807"
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_booking_is_read_back_as_it_was_kept() {
+    bookings::a_booking_is_read_back_as_it_was_kept(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bookings_of_one_resource_do_not_overlap() {
+    bookings::bookings_of_one_resource_do_not_overlap(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_fifty_at_once_one_gets_the_resource() {
+    bookings::of_fifty_at_once_one_gets_the_resource(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_database_itself_refuses_what_overlaps() {
+    bookings::the_database_itself_refuses_what_overlaps(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_what_was_decided_with_the_booking_at_hand() {
+    bookings::a_change_is_what_was_decided_with_the_booking_at_hand(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_may_not_overlap_either() {
+    bookings::a_change_may_not_overlap_either(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_that_move_to_one_place_one_arrives() {
+    bookings::of_many_that_move_to_one_place_one_arrives(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_change_is_lost_among_fifty_at_once() {
+    bookings::no_change_is_lost_among_fifty_at_once(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_that_expect_one_version_one_succeeds() {
+    bookings::of_many_that_expect_one_version_one_succeeds(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn filters_select_and_the_order_is_by_start() {
+    listing::filters_select_and_the_order_is_by_start(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_follow_each_other_whatever_happens_between_them() {
+    listing::pages_follow_each_other_whatever_happens_between_them(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_key_gives_the_same_answer_once() {
+    once::the_same_key_gives_the_same_answer_once(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_overlap_is_an_answer_too() {
+    once::an_overlap_is_an_answer_too(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_failed_is_not_remembered() {
+    once::what_failed_is_not_remembered(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_expires_after_a_day() {
+    once::a_key_expires_after_a_day(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn expired_keys_are_removed_in_batches() {
+    once::expired_keys_are_removed_in_batches(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_twenty_at_once_with_one_key_one_is_carried_out() {
+    once::of_twenty_at_once_with_one_key_one_is_carried_out(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_whose_first_request_is_running_is_refused() {
+    once::a_key_whose_first_request_is_running_is_refused(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_are_made_once_by_whoever_starts_first() {
+    bounds::tables_are_made_once_by_whoever_starts_first(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_of_a_newer_program_are_left_alone() {
+    bounds::tables_of_a_newer_program_are_left_alone(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_finds_all_connections_in_use_is_told_in_time() {
+    bounds::who_finds_all_connections_in_use_is_told_in_time(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_held_by_somebody_else_is_not_waited_for_forever() {
+    bounds::a_lock_held_by_somebody_else_is_not_waited_for_forever(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_leaves_tears_nothing() {
+    bounds::a_caller_that_leaves_tears_nothing(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_strange_value_is_an_error_and_nothing_worse() {
+    bounds::a_strange_value_is_an_error_and_nothing_worse(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_in_a_decision_costs_one_request() {
+    bounds::a_panic_in_a_decision_costs_one_request(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_stores_on_one_database_take_turns() {
+    bounds::two_stores_on_one_database_take_turns(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_store_refuses() {
+    bounds::a_closed_store_refuses(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_wait_and_each_statement_is_a_span() {
+    telling::each_wait_and_each_statement_is_a_span(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_statement_says_its_code_and_no_value() {
+    telling::a_refused_statement_says_its_code_and_no_value(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_file_is_for_its_owner_only() {
+    let file = File::new();
+    let store = Store::open(file.url(), &Settings::default()).await.unwrap();
+    let mode = |path: &str| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(file.path()), 0o600);
+    behaviour::keep(&store, &behaviour::booking("room", 60, 120)).await;
+    assert_eq!(mode(&format!("{}-wal", file.path())), 0o600, "the log is a log: writes go there first");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_database_is_refused_by_name() {
+    let file = File::new();
+    fs::create_dir_all(file.directory.join("deep")).unwrap();
+    fs::write(file.path(), "a letter to somebody, long enough to look like a page of a database".repeat(100))
+        .unwrap();
+    let refused = Store::open(file.url(), &Settings::default()).await.unwrap_err();
+    assert!(refused.to_string().contains("bookings.db"), "{refused}");
+    for (url, part) in [("", "sqlite:PATH"), ("sqlite:", "sqlite:PATH"), ("mysql://x", "sqlite:PATH")] {
+        let refused = Store::open(url, &Settings::default()).await.unwrap_err();
+        assert!(matches!(&refused, OpenError::Url { .. }) && refused.to_string().contains(part), "{refused}");
+    }
+    let directory = format!("sqlite:{}", file.directory.display());
+    assert!(Store::open(&directory, &Settings::default()).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_whose_file_breaks_is_replaced() {
+    let file = File::new();
+    let store = Store::open(file.url(), &Settings::default()).await.unwrap();
+    let kept = behaviour::keep(&store, &behaviour::booking("room", 60, 120)).await;
+    file.connect().execute_batch("ALTER TABLE bookings RENAME TO elsewhere").unwrap();
+    assert!(matches!(store.get(kept.id).await, Err(Error::Internal { .. })));
+    file.connect().execute_batch("ALTER TABLE elsewhere RENAME TO bookings").unwrap();
+    assert_eq!(store.get(kept.id).await.unwrap(), kept);
+}
