@@ -1,7 +1,6 @@
 //! A cache between a client and an origin that does as it is told, all over sockets, in one process.
 
 use std::{
-    convert::Infallible,
     net::SocketAddr,
     sync::{
         Arc, Mutex,
@@ -18,8 +17,9 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
-use telemetry::{Peer, ServerLayer};
+use telemetry::{Peer, ServerLayer, testing::RecordedSpan};
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::watch,
 };
@@ -27,18 +27,18 @@ use tower::{Layer, Service};
 
 /// A door that is shut until it is opened, for good.
 #[derive(Clone, Debug)]
-pub struct Gate(Arc<watch::Sender<bool>>);
+pub(crate) struct Gate(Arc<watch::Sender<bool>>);
 
 impl Gate {
-    pub fn shut() -> Gate {
+    pub(crate) fn shut() -> Gate {
         Gate(Arc::new(watch::Sender::new(false)))
     }
 
-    pub fn open(&self) {
+    pub(crate) fn open(&self) {
         self.0.send_replace(true);
     }
 
-    pub async fn passed(&self) {
+    pub(crate) async fn passed(&self) {
         let mut open = self.0.subscribe();
         let _ = open.wait_for(|open| *open).await;
     }
@@ -46,60 +46,83 @@ impl Gate {
 
 /// A request as the origin saw it.
 #[derive(Clone, Debug)]
-pub struct Seen {
-    pub method: Method,
-    pub target: String,
-    pub fields: HeaderMap,
+pub(crate) struct Seen {
+    pub(crate) method: Method,
+    pub(crate) target: String,
+    pub(crate) fields: HeaderMap,
+    pub(crate) body: Bytes,
     /// 0 for the first.
-    pub nth: usize,
+    pub(crate) nth: usize,
 }
 
 impl Seen {
-    pub fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         self.fields.get(name).map(|value| value.to_str().expect("text"))
     }
 }
 
 /// What the origin answers.
 #[derive(Clone, Debug)]
-pub struct Reply {
-    pub status: u16,
-    pub fields: Vec<(String, String)>,
-    pub body: Vec<Step>,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) fields: Vec<(String, String)>,
+    pub(crate) body: Vec<Step>,
     /// The head waits for it.
-    pub after: Option<Gate>,
+    pub(crate) after: Option<Gate>,
     /// Without it the body's length is said.
-    pub chunked: bool,
+    pub(crate) chunked: bool,
+    /// The connection is closed in place of an answer.
+    pub(crate) cut: bool,
+    /// Opened when the body is dropped, sent or not.
+    pub(crate) dropped: Option<Gate>,
 }
 
 /// A part of an origin's body.
 #[derive(Clone, Debug)]
-pub enum Step {
+pub(crate) enum Step {
     Send(Bytes),
     Wait(Gate),
     /// The connection is closed here.
     Break,
 }
 
-pub fn reply(status: u16, fields: &[(&str, &str)], body: impl Into<Bytes>) -> Reply {
+pub(crate) fn reply(status: u16, fields: &[(&str, &str)], body: impl Into<Bytes>) -> Reply {
     let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     let body = body.into();
     let body = if body.is_empty() { vec![] } else { vec![Step::Send(body)] };
-    Reply { status, fields: fields.iter().map(own).collect(), body, after: None, chunked: false }
+    Reply {
+        status,
+        fields: fields.iter().map(own).collect(),
+        body,
+        after: None,
+        chunked: false,
+        cut: false,
+        dropped: None,
+    }
 }
 
 impl Reply {
-    pub fn after(mut self, gate: &Gate) -> Reply {
+    pub(crate) fn after(mut self, gate: &Gate) -> Reply {
         self.after = Some(gate.clone());
         self
     }
 
-    pub fn chunked(mut self) -> Reply {
+    pub(crate) fn chunked(mut self) -> Reply {
         self.chunked = true;
         self
     }
 
-    pub fn then(mut self, step: Step) -> Reply {
+    pub(crate) fn cut(mut self) -> Reply {
+        self.cut = true;
+        self
+    }
+
+    pub(crate) fn told_when_dropped(mut self, gate: &Gate) -> Reply {
+        self.dropped = Some(gate.clone());
+        self
+    }
+
+    pub(crate) fn then(mut self, step: Step) -> Reply {
         self.body.push(step);
         self
     }
@@ -109,13 +132,13 @@ type Answer = Arc<dyn Fn(&Seen) -> Reply + Send + Sync>;
 
 /// An origin over real sockets.
 #[derive(Clone)]
-pub struct Origin {
-    pub address: SocketAddr,
+pub(crate) struct Origin {
+    pub(crate) address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
 impl Origin {
-    pub async fn start(answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Origin {
+    pub(crate) async fn start(answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Origin {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let origin = Origin { address, seen: Arc::default() };
@@ -124,7 +147,9 @@ impl Origin {
             while let Ok((stream, _)) = listener.accept().await {
                 let (answer, seen) = (answer.clone(), seen.clone());
                 let service = service_fn(move |request| serve_origin(request, answer.clone(), seen.clone()));
-                let served = hyper::server::conn::http1::Builder::new();
+                // Its `Date` would be that of the system, not of the clock that the cache is given.
+                let mut served = hyper::server::conn::http1::Builder::new();
+                served.auto_date_header(false);
                 tokio::spawn(served.serve_connection(TokioIo::new(stream), service));
             }
         });
@@ -132,11 +157,11 @@ impl Origin {
     }
 
     /// Every request so far, in the order they arrived.
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().expect("not poisoned").clone()
     }
 
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.seen.lock().expect("not poisoned").len()
     }
 }
@@ -147,22 +172,22 @@ async fn serve_origin(
     request: Request<Incoming>,
     answer: Answer,
     seen: Arc<Mutex<Vec<Seen>>>,
-) -> Result<Response<OriginBody>, Infallible> {
+) -> Result<Response<OriginBody>, std::io::Error> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.expect("the request's body is whole").to_bytes();
     let now = {
         let mut seen = seen.lock().expect("not poisoned");
         let nth = seen.len();
-        seen.push(Seen {
-            method: request.method().clone(),
-            target: request.uri().to_string(),
-            fields: request.headers().clone(),
-            nth,
-        });
+        let target = head.uri.to_string();
+        seen.push(Seen { method: head.method, target, fields: head.headers, body, nth });
         seen.last().expect("just pushed").clone()
     };
-    let Ok(_body) = request.into_body().collect().await else { panic!("the request's body broke off") };
     let reply = answer(&now);
     if let Some(gate) = &reply.after {
         gate.passed().await;
+    }
+    if reply.cut {
+        return Err(std::io::Error::other("told to close without an answer"));
     }
     let mut response = Response::builder().status(reply.status);
     for (name, value) in &reply.fields {
@@ -175,15 +200,19 @@ async fn serve_origin(
     if !reply.chunked && !bodiless && !said {
         response = response.header("content-length", length);
     }
-    let steps = futures_util::stream::unfold(reply.body.into_iter(), |mut steps| async move {
-        loop {
-            match steps.next()? {
-                Step::Send(bytes) => return Some((Ok(Frame::data(bytes)), steps)),
-                Step::Wait(gate) => gate.passed().await,
-                Step::Break => return Some((Err(std::io::Error::other("told to break")), steps)),
+    let dropped = OpensOnDrop(reply.dropped);
+    let steps =
+        futures_util::stream::unfold((reply.body.into_iter(), dropped), |(mut steps, dropped)| async move {
+            loop {
+                match steps.next()? {
+                    Step::Send(bytes) => return Some((Ok(Frame::data(bytes)), (steps, dropped))),
+                    Step::Wait(gate) => gate.passed().await,
+                    Step::Break => {
+                        return Some((Err(std::io::Error::other("told to break")), (steps, dropped)));
+                    }
+                }
             }
-        }
-    });
+        });
     let head = now.method == Method::HEAD;
     let body = if head || bodiless || length == 0 && !reply.chunked {
         Full::new(Bytes::new()).map_err(|never| match never {}).boxed()
@@ -191,6 +220,35 @@ async fn serve_origin(
         BodyExt::boxed(StreamBody::new(SyncStream(Mutex::new(Box::pin(steps)))))
     };
     Ok(response.body(body).expect("a response"))
+}
+
+struct OpensOnDrop(Option<Gate>);
+
+impl Drop for OpensOnDrop {
+    fn drop(&mut self) {
+        if let Some(gate) = &self.0 {
+            gate.open();
+        }
+    }
+}
+
+/// An origin that answers every connection's first request with these bytes and closes it; and how often it has.
+pub(crate) async fn raw_origin(answer: &'static str) -> (SocketAddr, impl Fn() -> usize) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = count.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") && stream.read_buf(&mut head).await.is_ok_and(|read| read > 0)
+            {
+            }
+            counted.fetch_add(1, Ordering::SeqCst);
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    (address, move || count.load(Ordering::SeqCst))
 }
 
 /// `BoxBody` wants `Sync`.
@@ -211,10 +269,10 @@ impl futures_util::Stream for SyncStream {
 
 /// A running cache.
 #[derive(Clone)]
-pub struct Running {
-    pub address: SocketAddr,
-    pub clock: Clock,
-    pub store: Arc<Store>,
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) clock: Clock,
+    pub(crate) store: Arc<Store>,
     asked: Arc<AtomicUsize>,
 }
 
@@ -226,15 +284,15 @@ struct Flags {
     limits: service::Limits,
 }
 
-pub const MEMORY: Memory = Memory { total: 64 << 20, object: 8 << 20 };
+pub(crate) const MEMORY: Memory = Memory { total: 64 << 20, object: 8 << 20 };
 
 impl Running {
     /// A cache in front of `origin`.
-    pub async fn start(origin: &Origin) -> Running {
+    pub(crate) async fn start(origin: &Origin) -> Running {
         Running::with(origin.address, MEMORY).await
     }
 
-    pub async fn with(origin: SocketAddr, memory: Memory) -> Running {
+    pub(crate) async fn with(origin: SocketAddr, memory: Memory) -> Running {
         telemetry::testing::capture();
         let url = format!("http://{origin}");
         let flags = Flags::parse_from(["test", "--upstream", &url, "--max-in-flight", "100000"]);
@@ -267,55 +325,74 @@ impl Running {
     }
 
     /// Requests that have reached the cache.
-    pub fn asked(&self) -> usize {
+    pub(crate) fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
 
     /// A GET of `target`, whole.
-    pub async fn get(&self, target: &str) -> Got {
+    pub(crate) async fn get(&self, target: &str) -> Got {
         self.ask("GET", target, &[]).await
     }
 
-    /// Any request; its body is that of the field `x-body`, if there is one. Host `e` unless told otherwise.
-    pub async fn ask(&self, method: &str, target: &str, fields: &[(&str, &str)]) -> Got {
+    /// Any request without a body. Host `e` unless told otherwise.
+    pub(crate) async fn ask(&self, method: &str, target: &str, fields: &[(&str, &str)]) -> Got {
         self.open(method, target, fields).await.whole().await
     }
 
-    /// Any request, up to the head of its answer.
-    pub async fn open(&self, method: &str, target: &str, fields: &[(&str, &str)]) -> Opened {
+    /// Any request with a body.
+    pub(crate) async fn send(&self, method: &str, target: &str, fields: &[(&str, &str)], body: &str) -> Got {
+        self.begin(method, target, fields, body).await.whole().await
+    }
+
+    /// Any request without a body, up to the head of its answer.
+    pub(crate) async fn open(&self, method: &str, target: &str, fields: &[(&str, &str)]) -> Opened {
+        self.begin(method, target, fields, "").await
+    }
+
+    async fn begin(&self, method: &str, target: &str, fields: &[(&str, &str)], body: &str) -> Opened {
         let stream = TcpStream::connect(self.address).await.expect("the cache listens");
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a handshake");
-        let connection = tokio::spawn(connection);
+        let connection = OnDrop(tokio::spawn(connection));
         let (traceparent, trace_id) = telemetry::testing::traceparent();
         let mut request = Request::builder().method(method).uri(target).header("traceparent", traceparent);
         for (name, value) in fields {
             request = request.header(*name, *value);
         }
-        let mut request = request.body(Full::<Bytes>::default()).expect("a request");
+        let mut request =
+            request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).expect("a request");
         request.headers_mut().entry("host").or_insert(HeaderValue::from_static("e"));
         let response = sender.send_request(request).await.expect("an answer");
-        Opened { response, trace_id, connection, _sender: sender }
+        Opened { response, trace_id, _connection: connection, _sender: sender }
     }
 }
 
 /// An answer whose body has not been read. Dropped, its connection is closed.
-pub struct Opened {
-    pub response: Response<Incoming>,
-    pub trace_id: String,
-    connection: tokio::task::JoinHandle<Result<(), hyper::Error>>,
+pub(crate) struct Opened {
+    pub(crate) response: Response<Incoming>,
+    pub(crate) trace_id: String,
+    _connection: OnDrop,
     _sender: hyper::client::conn::http1::SendRequest<Full<Bytes>>,
 }
 
-impl Drop for Opened {
+/// A connection that is closed when dropped.
+struct OnDrop(tokio::task::JoinHandle<Result<(), hyper::Error>>);
+
+impl Drop for OnDrop {
     fn drop(&mut self) {
-        self.connection.abort();
+        self.0.abort();
     }
 }
 
 impl Opened {
+    /// This cache's member of `Cache-Status`.
+    pub(crate) fn member(&self) -> &str {
+        let last = self.response.headers().get_all("cache-status").iter().last();
+        last.map_or("none", |value| value.to_str().expect("text"))
+    }
+
     /// Reads it to its end, or to where it breaks off.
-    pub async fn whole(mut self) -> Got {
+    pub(crate) async fn whole(mut self) -> Got {
         let mut body = Vec::new();
         let mut broken = false;
         while let Some(frame) = self.response.body_mut().frame().await {
@@ -339,41 +416,61 @@ impl Opened {
 
 /// An answer.
 #[derive(Clone, Debug)]
-pub struct Got {
-    pub status: StatusCode,
-    pub fields: HeaderMap,
-    pub body: Bytes,
-    pub broken: bool,
-    pub trace_id: String,
+pub(crate) struct Got {
+    pub(crate) status: StatusCode,
+    pub(crate) fields: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) broken: bool,
+    pub(crate) trace_id: String,
 }
 
 impl Got {
-    pub fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         self.fields.get(name).map(|value| value.to_str().expect("text"))
     }
 
     /// All lines of a field.
-    pub fn lines(&self, name: &'static str) -> Vec<&str> {
+    pub(crate) fn lines(&self, name: &'static str) -> Vec<&str> {
         let name = HeaderName::from_static(name);
         self.fields.get_all(name).iter().map(|value| value.to_str().expect("text")).collect()
     }
 
     /// This cache's member of `Cache-Status`.
-    pub fn member(&self) -> &str {
+    pub(crate) fn member(&self) -> &str {
         self.lines("cache-status").last().copied().unwrap_or("none")
     }
 
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).expect("text")
     }
 
-    pub fn is_hit(&self) -> bool {
+    pub(crate) fn is_hit(&self) -> bool {
         self.member().starts_with("cache; hit")
+    }
+
+    /// The cache's span of this request, once it has ended.
+    pub(crate) async fn span(&self) -> RecordedSpan {
+        let find = || {
+            let spans = telemetry::testing::spans(&self.trace_id);
+            spans.into_iter().find(|span| span.kind == "SERVER")
+        };
+        until(|| format!("spans {:?}", telemetry::testing::spans(&self.trace_id)), || find().is_some()).await;
+        find().expect("just seen")
+    }
+
+    /// The cache's line of this request.
+    pub(crate) async fn line(&self) -> serde_json::Value {
+        let find = || {
+            let lines = telemetry::testing::lines(&self.trace_id);
+            lines.into_iter().find(|line| line["message"] == "request")
+        };
+        until(|| format!("lines {:?}", telemetry::testing::lines(&self.trace_id)), || find().is_some()).await;
+        find().expect("just seen")
     }
 }
 
 /// Waits until `condition` holds; after ten seconds fails with what `state` says.
-pub async fn until(state: impl Fn() -> String, condition: impl Fn() -> bool) {
+pub(crate) async fn until(state: impl Fn() -> String, condition: impl Fn() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < Duration::from_secs(10), "not within 10 s: {}", state());

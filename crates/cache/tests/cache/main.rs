@@ -1,0 +1,25 @@
+//! The cache between clients and an origin, over sockets, in one process.
+
+/// An origin that does as it is told, a cache in front of it, a client.
+mod harness;
+
+/// What is answered from the store, and what never is.
+mod serving;
+
+/// What passes through untouched.
+mod passing;
+
+/// What writes do to what is stored.
+mod writing;
+
+/// Many askers, one fetch.
+mod sharing;
+
+/// Bodies, and the bound of memory.
+mod bodies;
+
+/// Spans, links and lines.
+mod telling;
+
+/// Generated histories against a model.
+mod histories;
