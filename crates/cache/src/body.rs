@@ -22,12 +22,13 @@ pin_project_lite::pin_project! {
 }
 
 pin_project_lite::pin_project! {
+    // What passes through is boxed so that the others, hits above all, are small.
     #[project = KindProjected]
     #[derive(Debug)]
     enum Kind {
         Stored { chunks: Arc<[Bytes]>, next: usize, left: u64 },
         Flight { passenger: Passenger, left: Option<u64> },
-        Passed { #[pin] body: upstream::Body },
+        Passed { body: Pin<Box<upstream::Body>> },
         Own { #[pin] body: Full<Bytes> },
     }
 }
@@ -56,7 +57,7 @@ impl AnswerBody {
 
     /// Passed through.
     pub(crate) fn passed(body: upstream::Body) -> AnswerBody {
-        AnswerBody { kind: Kind::Passed { body } }
+        AnswerBody { kind: Kind::Passed { body: Box::pin(body) } }
     }
 
     /// Our own, or none.
@@ -89,7 +90,8 @@ impl Body for AnswerBody {
                 Poll::Ready(chunk.map(|chunk| chunk.map(Frame::data).map_err(shared)))
             }
             KindProjected::Passed { body } => {
-                body.poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(BodyError::Origin)))
+                let frame = body.as_mut().poll_frame(cx);
+                frame.map(|frame| frame.map(|frame| frame.map_err(BodyError::Origin)))
             }
             KindProjected::Own { body } => {
                 body.poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|never| match never {})))

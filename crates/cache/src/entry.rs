@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use telemetry::SpanContext;
 
@@ -19,6 +19,9 @@ const FIELD: usize = 160;
 
 /// What a piece of a body costs besides its bytes.
 pub(crate) const PIECE: usize = 96;
+
+/// Small pieces of a body are joined up to this size.
+const SEGMENT: usize = 64 << 10;
 
 /// What an entry costs besides what it holds: its own structures, its place in the list and in the store.
 const ENTRY: usize = size_of::<Entry>() + size_of::<Head>() + 256;
@@ -139,5 +142,47 @@ impl Variants {
     /// Bytes held, with headers and overhead.
     pub(crate) fn weight(&self) -> usize {
         self.weight
+    }
+}
+
+/// Joins small pieces, so that a stored body costs little more than its bytes.
+pub(crate) fn gathered(chunks: Vec<Bytes>) -> Arc<[Bytes]> {
+    let mut segments = Vec::new();
+    let mut small = BytesMut::new();
+    for chunk in chunks {
+        if small.len() + chunk.len() > SEGMENT && !small.is_empty() {
+            segments.push(Bytes::copy_from_slice(&small));
+            small.clear();
+        }
+        if chunk.len() >= SEGMENT {
+            segments.push(chunk);
+        } else {
+            small.extend_from_slice(&chunk);
+        }
+    }
+    if !small.is_empty() {
+        segments.push(Bytes::copy_from_slice(&small));
+    }
+    segments.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_pieces_are_joined_and_large_ones_kept() {
+        let check = |sizes: &[usize], expected: &[usize]| {
+            let chunks: Vec<Bytes> =
+                sizes.iter().enumerate().map(|(nth, size)| Bytes::from(vec![nth as u8; *size])).collect();
+            let gathered = gathered(chunks.clone());
+            assert_eq!(gathered.iter().map(Bytes::len).collect::<Vec<_>>(), expected, "{sizes:?}");
+            assert_eq!(gathered.concat(), chunks.concat());
+        };
+        check(&[], &[]);
+        check(&[1, 2, 3], &[6]);
+        check(&[SEGMENT], &[SEGMENT]);
+        check(&[SEGMENT - 1, 2, 3], &[SEGMENT - 1, 5]);
+        check(&[1, SEGMENT, 1], &[1, SEGMENT, 1]);
     }
 }

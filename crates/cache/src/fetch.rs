@@ -9,19 +9,18 @@
 
 use std::{pin::pin, sync::Arc, time::SystemTime};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::future::{Either, select};
 use http::{HeaderMap, Request, Response, StatusCode, Uri, response::Parts};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Empty};
-use telemetry::SpanContext;
 use tokio::sync::oneshot;
 use upstream::{Client, EndsByClose, Failure};
 
 use crate::{
     asked::Asked,
     clock::Clock,
-    entry::{Entry, Head, PIECE},
+    entry::{Entry, Head, PIECE, gathered},
     flight::Flight,
     store::{Reserved, Store, Ticket},
     storing::{Refusal, kept_fields, may_store},
@@ -31,15 +30,12 @@ use crate::{
 /// Bytes that are worth fetching for the store alone.
 const WORTH_FINISHING: u64 = 256 << 10;
 
-/// Pieces of a stored body; small ones are joined up to this size.
-const SEGMENT: usize = 64 << 10;
-
 /// What came of it, for the leader.
 pub(crate) enum Fetched {
     /// A new answer, which is being stored and is read from the flight.
     Kept(Box<Parts>, Arc<Head>),
     /// A new answer that is not stored.
-    Passed(Response<upstream::Body>, Refusal),
+    Passed(Box<Response<upstream::Body>>, Refusal),
     /// The stored answer is still right; whether it stays stored.
     Confirmed(Arc<Entry>, bool),
     /// No answer.
@@ -67,10 +63,9 @@ enum Came {
 
 /// The body of an answer that is being stored.
 struct Arriving {
-    body: upstream::Body,
+    body: Box<upstream::Body>,
     /// Its length, where it is known.
     declared: Option<u64>,
-    room: Reserved,
 }
 
 impl Fetch {
@@ -115,7 +110,7 @@ impl Fetch {
             let validates =
                 stored.is_some_and(|entry| validate::ask(request.headers_mut(), &entry.head.fields));
             let requested = self.clock.now();
-            let response = match self.client.send(request, Some(self.asked.key.hash())).await {
+            let response = match self.client.send(request, Some(self.asked.key.digest())).await {
                 Ok(response) => response,
                 Err(failure) => return Came::Other(Fetched::Failed(failure)),
             };
@@ -176,8 +171,10 @@ impl Fetch {
     ) -> Came {
         match self.room_for(&response, requested, received) {
             Ok((head, declared, room)) => {
+                self.flight.hold(room);
                 let (parts, body) = response.into_parts();
-                Came::Whole(Box::new(parts), Arc::new(head), Arriving { body, declared, room })
+                let arriving = Arriving { body: Box::new(body), declared };
+                Came::Whole(Box::new(parts), Arc::new(head), arriving)
             }
             Err(refusal) => {
                 let status = response.status();
@@ -189,7 +186,7 @@ impl Fetch {
                 {
                     self.store.supersede(&self.asked);
                 }
-                Came::Other(Fetched::Passed(response, refusal))
+                Came::Other(Fetched::Passed(Box::new(response), refusal))
             }
         }
     }
@@ -253,7 +250,7 @@ impl Fetch {
             // Trailers are not passed on (RFC 9110 §6.5.1).
             let Ok(chunk) = chunk else { continue };
             length += chunk.len() as u64;
-            if keeping && !self.has_room(&mut arriving, length, chunk.len()) {
+            if keeping && !self.has_room(&arriving, length, chunk.len()) {
                 keeping = false;
                 self.store.close(&self.asked.key, &self.flight);
                 self.flight.pass();
@@ -288,8 +285,8 @@ impl Fetch {
     }
 
     /// Whether what has come of a body of unknown length still fits.
-    fn has_room(&self, arriving: &mut Arriving, length: u64, more: usize) -> bool {
-        arriving.declared.is_some() || length <= self.store.largest_body() && arriving.room.grow(more + PIECE)
+    fn has_room(&self, arriving: &Arriving, length: u64, more: usize) -> bool {
+        arriving.declared.is_some() || length <= self.store.largest_body() && self.flight.grow(more + PIECE)
     }
 
     fn keep(&self, head: &Arc<Head>, chunks: Vec<Bytes>) {
@@ -306,52 +303,5 @@ impl Drop for Ending<'_> {
     fn drop(&mut self) {
         self.0.store.close(&self.0.asked.key, &self.0.flight);
         self.0.flight.ended();
-    }
-}
-
-/// Joins small pieces, so that a stored body costs little more than its bytes.
-fn gathered(chunks: Vec<Bytes>) -> Arc<[Bytes]> {
-    let mut segments = Vec::new();
-    let mut small = BytesMut::new();
-    for chunk in chunks {
-        if small.len() + chunk.len() > SEGMENT && !small.is_empty() {
-            segments.push(Bytes::copy_from_slice(&small));
-            small.clear();
-        }
-        if chunk.len() >= SEGMENT {
-            segments.push(chunk);
-        } else {
-            small.extend_from_slice(&chunk);
-        }
-    }
-    if !small.is_empty() {
-        segments.push(Bytes::copy_from_slice(&small));
-    }
-    segments.into()
-}
-
-/// The span that a fetch started outside a request would have: none.
-pub(crate) fn current_span() -> SpanContext {
-    telemetry::Scope::current().map_or(SpanContext::NONE, |scope| scope.span_context())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn small_pieces_are_joined_and_large_ones_kept() {
-        let check = |sizes: &[usize], expected: &[usize]| {
-            let chunks: Vec<Bytes> =
-                sizes.iter().enumerate().map(|(nth, size)| Bytes::from(vec![nth as u8; *size])).collect();
-            let gathered = gathered(chunks.clone());
-            assert_eq!(gathered.iter().map(Bytes::len).collect::<Vec<_>>(), expected, "{sizes:?}");
-            assert_eq!(gathered.concat(), chunks.concat());
-        };
-        check(&[], &[]);
-        check(&[1, 2, 3], &[6]);
-        check(&[SEGMENT], &[SEGMENT]);
-        check(&[SEGMENT - 1, 2, 3], &[SEGMENT - 1, 5]);
-        check(&[1, SEGMENT, 1], &[1, SEGMENT, 1]);
     }
 }

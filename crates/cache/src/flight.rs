@@ -19,7 +19,10 @@ use std::{
 use bytes::Bytes;
 use telemetry::SpanContext;
 
-use crate::entry::{Entry, Head};
+use crate::{
+    entry::{Entry, Head},
+    store::Reserved,
+};
 
 /// Bytes that an answer which is not kept may run ahead of its only reader.
 const AHEAD: usize = 256 << 10;
@@ -60,6 +63,8 @@ struct State {
     /// Bytes in `chunks`.
     held: usize,
     passing: bool,
+    /// The memory that the chunks may take, given back when the last passenger has left.
+    room: Option<Reserved>,
     end: Option<Result<(), BrokeOff>>,
     passengers: usize,
     next: u64,
@@ -96,6 +101,16 @@ impl Flight {
         let mut state = self.state();
         state.sized = sized;
         state.land(Landing::Streams(head));
+    }
+
+    /// Takes over the memory that is reserved for what will arrive.
+    pub(crate) fn hold(&self, room: Reserved) {
+        self.state().room = Some(room);
+    }
+
+    /// Reserves some more; false when there is none.
+    pub(crate) fn grow(&self, by: usize) -> bool {
+        self.state().room.as_mut().is_some_and(|room| room.grow(by))
     }
 
     /// The stored answer has been confirmed.

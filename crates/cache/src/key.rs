@@ -72,7 +72,7 @@ impl Key {
     }
 
     /// A number that is the same in every process: for consistent hashing and for stripes.
-    pub(crate) fn hash(&self) -> u64 {
+    pub(crate) fn digest(&self) -> u64 {
         let mut hasher = std::hash::DefaultHasher::new();
         hasher.write(self.text.as_bytes());
         hasher.finish()

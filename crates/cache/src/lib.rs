@@ -17,6 +17,8 @@ use tower::Layer;
 /// What can be told to this program.
 mod settings;
 
+/// Requests that are passed through untouched.
+mod pass;
 /// From a request to what is done about it.
 mod serve;
 

@@ -11,38 +11,38 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, Uri};
+use http::{HeaderMap, Request, Response, StatusCode, Uri};
 use http_body::Body;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::BodyExt;
 use opentelemetry::context::FutureExt;
 use service::RequestBodyError;
+use telemetry::{Scope, SpanContext};
 use tokio::sync::oneshot;
-use upstream::{Client, RequestFault};
+use upstream::Client;
 
 use crate::{
     answer,
-    asked::{Asked, Bypass},
+    asked::Asked,
     body::AnswerBody,
     cache_status::{Forward, Member},
     clock::Clock,
-    entry::{Entry, Variants},
-    fetch::{Fetch, Fetched, current_span},
-    flight::{Flight, Landing},
-    invalidate::{self, Outcome as Written},
-    key::Key,
+    entry::{Entry, Head, Variants},
+    fetch::{Fetch, Fetched},
+    flight::{Flight, Landing, Passenger},
+    pass::fault,
     plan::{Plan, plan},
     record::{Outcome, Record},
     store::{Boarding, Store, Ticket},
-    via,
+    validate,
 };
 
 /// The cache as a service; one a thread, over the process's store. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Cache {
-    store: Arc<Store>,
-    client: Client,
-    clock: Clock,
-    record: Record,
+    pub(crate) store: Arc<Store>,
+    pub(crate) client: Client,
+    pub(crate) clock: Clock,
+    pub(crate) record: Record,
 }
 
 impl Cache {
@@ -81,8 +81,7 @@ where
     }
 }
 
-/// [`Cache`]'s future.
-#[expect(clippy::large_enum_variant, reason = "a hit, the hottest path, is answered without a box")]
+/// [`Cache`]'s future: a hit, the hottest path, needs no box.
 pub enum Answering {
     #[doc = "Answered already."]
     Now(Option<Response<AnswerBody>>),
@@ -143,7 +142,8 @@ impl Cache {
         if asked.head {
             return self.head(asked, target, going.why).await;
         }
-        let (flight, leader) = Flight::new(current_span());
+        let span = Scope::current().map_or(SpanContext::NONE, |scope| scope.span_context());
+        let (flight, leader) = Flight::new(span);
         let mut collapsed = None;
         let ticket = loop {
             if !self.may_wait(&asked, &going) {
@@ -185,7 +185,7 @@ impl Cache {
     /// Whether others may wait for its fetch: not if the client's own condition goes with it, since a 304 would be an
     /// answer to that client only.
     fn may_lead(&self, asked: &Asked, going: &Going) -> bool {
-        let validates = |entry: &Arc<Entry>| crate::validate::ask(&mut HeaderMap::new(), &entry.head.fields);
+        let validates = |entry: &Arc<Entry>| validate::ask(&mut HeaderMap::new(), &entry.head.fields);
         !asked.conditional || going.stored.as_ref().is_some_and(validates)
     }
 
@@ -201,7 +201,7 @@ impl Cache {
         let now = self.clock.now();
         let member =
             |status| Member::Forwarded { why, status: Some(status), stored: false, collapsed: Some(true) };
-        let usable = |head: &crate::entry::Head| {
+        let usable = |head: &Head| {
             head.is_selected_by(asked) && head.is_allowed_for(asked) && head.freshness.is_fresh(now)
         };
         let response = match landing {
@@ -209,7 +209,7 @@ impl Cache {
                 answer::from_flight(asked, &head, passenger, now, member(head.status))
             }
             Landing::Confirmed(entry) if usable(&entry.head) => {
-                answer::from_entry(asked, &entry, now, member(http::StatusCode::NOT_MODIFIED))
+                answer::from_entry(asked, &entry, now, member(StatusCode::NOT_MODIFIED))
             }
             _ => return None,
         };
@@ -224,7 +224,7 @@ impl Cache {
         target: Uri,
         Going { why, stored }: Going,
         ticket: Ticket,
-        (flight, leader): (Arc<Flight>, crate::flight::Passenger),
+        (flight, leader): (Arc<Flight>, Passenger),
         collapsed: Option<bool>,
     ) -> Response<AnswerBody> {
         let fetch = Fetch {
@@ -251,11 +251,11 @@ impl Cache {
             Ok(Fetched::Passed(response, refusal)) => {
                 self.record.tell(Outcome::Miss, Some(refusal.word()), None);
                 let member = member(response.status(), false);
-                answer::from_origin(response, now, member)
+                answer::from_origin(*response, now, member)
             }
             Ok(Fetched::Confirmed(entry, stays)) => {
                 self.record.tell(Outcome::Revalidated, Some(why.word()), Some(&entry.head.filled_by));
-                answer::from_entry(&asked, &entry, now, member(http::StatusCode::NOT_MODIFIED, stays))
+                answer::from_entry(&asked, &entry, now, member(StatusCode::NOT_MODIFIED, stays))
             }
             Ok(Fetched::Failed(failure)) => {
                 self.record.tell(Outcome::Miss, Some(why.word()), None);
@@ -267,87 +267,5 @@ impl Cache {
                 answer::lost(Member::forwarded(why, None))
             }
         }
-    }
-
-    /// A HEAD that nothing stored answers is passed through: its answer has no body to store.
-    async fn head(self, asked: Asked, target: Uri, why: Forward) -> Response<AnswerBody> {
-        let mut request = Request::new(Empty::new());
-        *request.method_mut() = Method::HEAD;
-        *request.uri_mut() = target;
-        *request.headers_mut() = asked.fields;
-        self.record.tell(Outcome::Miss, Some(why.word()), None);
-        self.pass(request, asked.key.hash(), why).await.0
-    }
-
-    /// Passes a request through untouched; one that may change something invalidates what it may have changed.
-    async fn bypass<B>(self, request: Request<B>, bypass: Bypass) -> Response<AnswerBody>
-    where
-        B: Body<Data = Bytes, Error = RequestFault> + Send + Unpin + 'static,
-    {
-        self.record.tell(Outcome::Bypass, Some(bypass.word()), None);
-        let why = if bypass == Bypass::Method { Forward::Method } else { Forward::Bypass };
-        let key = Key::of(request.uri(), request.headers());
-        let hash = key.as_ref().map_or(0, Key::hash);
-        let mut write = Write { store: &self.store, method: request.method().clone(), key };
-        let (response, answered) = self.pass(request, hash, why).await;
-        if answered {
-            write.answered(&response);
-        }
-        response
-    }
-
-    /// Passes it on and says whether the origin answered.
-    async fn pass<B>(&self, mut request: Request<B>, hash: u64, why: Forward) -> (Response<AnswerBody>, bool)
-    where
-        B: Body<Data = Bytes> + Send + Unpin + 'static,
-        B::Error: Into<RequestFault>,
-    {
-        via(request.headers_mut());
-        match self.client.send(request, Some(hash)).await {
-            Ok(response) => {
-                let member = Member::forwarded(why, Some(response.status()));
-                (answer::from_origin(response, self.clock.now(), member), true)
-            }
-            Err(failure) => (answer::own(failure.response("cache"), Member::forwarded(why, None)), false),
-        }
-    }
-}
-
-/// A request that may change something, until it is answered. Dropped before (no answer, or the client left), it
-/// counts as done: nobody knows.
-struct Write<'a> {
-    store: &'a Store,
-    method: Method,
-    key: Option<Key>,
-}
-
-impl Write<'_> {
-    fn answered(&mut self, response: &Response<AnswerBody>) {
-        if let Some(key) = self.key.take()
-            && invalidate::may_have_changed(&self.method, Written::Answered(response.status()))
-        {
-            for key in invalidate::keys(&key, response.headers()) {
-                self.store.invalidate(&key);
-            }
-        }
-    }
-}
-
-impl Drop for Write<'_> {
-    fn drop(&mut self) {
-        if let Some(key) = self.key.take()
-            && invalidate::may_have_changed(&self.method, Written::Unknown)
-        {
-            self.store.invalidate(&key);
-        }
-    }
-}
-
-/// What a request body's error means to the next hop's client.
-fn fault(error: RequestBodyError) -> RequestFault {
-    match error {
-        RequestBodyError::TooLarge { .. } => RequestFault::TooLarge(error.into()),
-        RequestBodyError::Idle { .. } => RequestFault::TooSlow(error.into()),
-        RequestBodyError::Broken(source) => RequestFault::Broken(source),
     }
 }

@@ -148,12 +148,12 @@ impl Store {
 
     /// What came for this key could not be shared: the next requests for it need not wait for each other.
     pub(crate) fn remember_alone(&self, key: &Key, now: SystemTime) {
-        self.alone.insert(key.hash(), now);
+        self.alone.insert(key.digest(), now);
     }
 
     /// Whether requests for a key are better not made to wait for each other.
     pub(crate) fn is_alone(&self, key: &Key, now: SystemTime) -> bool {
-        let since = self.alone.get(&key.hash()).and_then(|since| now.duration_since(since).ok());
+        let since = self.alone.get(&key.digest()).and_then(|since| now.duration_since(since).ok());
         since.is_some_and(|since| since < ALONE)
     }
 
@@ -202,7 +202,7 @@ impl Store {
         let before = self.entries.peek(&ticket.key);
         let variants = Variants::with(before.as_deref(), entry);
         self.entries.insert(ticket.key.clone(), Arc::new(variants));
-        self.alone.remove(&ticket.key.hash());
+        self.alone.remove(&ticket.key.digest());
         true
     }
 
@@ -225,7 +225,7 @@ impl Store {
     }
 
     fn stripe(&self, key: &Key) -> MutexGuard<'_, Stripe> {
-        let nth = key.hash() as usize % self.stripes.len();
+        let nth = key.digest() as usize % self.stripes.len();
         // Nothing in a stripe is ever half done, so that one whose holder panicked is still right.
         self.stripes[nth].lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -39,7 +39,10 @@ pub(crate) fn read(fields: &HeaderMap) -> Vary {
 
 /// The values, in one request, of the fields that an answer varies on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Selection(Box<[(HeaderName, Option<Box<[u8]>>)]>);
+pub(crate) struct Selection(Box<[(HeaderName, Value)]>);
+
+/// A field's lines as one list; `None` where there is none.
+type Value = Option<Box<[u8]>>;
 
 impl Selection {
     /// Takes them from the request that was answered.
@@ -58,7 +61,7 @@ impl Selection {
 
     /// Bytes it keeps.
     pub(crate) fn weight(&self) -> usize {
-        let one = |(name, value): &(HeaderName, Option<Box<[u8]>>)| {
+        let one = |(name, value): &(HeaderName, Value)| {
             name.as_str().len() + value.as_ref().map_or(0, |value| value.len()) + size_of_val(name) + 16
         };
         self.0.iter().map(one).sum()

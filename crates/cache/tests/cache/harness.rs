@@ -166,7 +166,7 @@ impl Origin {
     }
 }
 
-type OriginBody = http_body_util::combinators::BoxBody<Bytes, std::io::Error>;
+type OriginBody = http_body_util::combinators::UnsyncBoxBody<Bytes, std::io::Error>;
 
 async fn serve_origin(
     request: Request<Incoming>,
@@ -215,9 +215,9 @@ async fn serve_origin(
         });
     let head = now.method == Method::HEAD;
     let body = if head || bodiless || length == 0 && !reply.chunked {
-        Full::new(Bytes::new()).map_err(|never| match never {}).boxed()
+        Full::new(Bytes::new()).map_err(|never| match never {}).boxed_unsync()
     } else {
-        BodyExt::boxed(StreamBody::new(SyncStream(Mutex::new(Box::pin(steps)))))
+        BodyExt::boxed_unsync(StreamBody::new(steps))
     };
     Ok(response.body(body).expect("a response"))
 }
@@ -249,22 +249,6 @@ pub(crate) async fn raw_origin(answer: &'static str) -> (SocketAddr, impl Fn() -
         }
     });
     (address, move || count.load(Ordering::SeqCst))
-}
-
-/// `BoxBody` wants `Sync`.
-struct SyncStream(
-    Mutex<std::pin::Pin<Box<dyn futures_util::Stream<Item = Result<Frame<Bytes>, std::io::Error>> + Send>>>,
-);
-
-impl futures_util::Stream for SyncStream {
-    type Item = Result<Frame<Bytes>, std::io::Error>;
-
-    fn poll_next(
-        self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Self::Item>> {
-        self.0.lock().expect("not poisoned").as_mut().poll_next(cx)
-    }
 }
 
 /// A running cache.

@@ -1,0 +1,105 @@
+//! Requests that are passed through untouched, and what writes among them make wrong.
+
+use bytes::Bytes;
+use http::{Method, Request, Response, Uri};
+use http_body::Body;
+use http_body_util::Empty;
+use service::RequestBodyError;
+use upstream::RequestFault;
+
+use crate::{
+    answer,
+    asked::{Asked, Bypass},
+    body::AnswerBody,
+    cache_status::{Forward, Member},
+    invalidate::{self, Outcome as Written},
+    key::Key,
+    record::Outcome,
+    serve::Cache,
+    store::Store,
+    via,
+};
+
+impl Cache {
+    /// A HEAD that nothing stored answers is passed through: its answer has no body to store.
+    pub(crate) async fn head(self, asked: Asked, target: Uri, why: Forward) -> Response<AnswerBody> {
+        let mut request = Request::new(Empty::new());
+        *request.method_mut() = Method::HEAD;
+        *request.uri_mut() = target;
+        *request.headers_mut() = asked.fields;
+        self.record.tell(Outcome::Miss, Some(why.word()), None);
+        self.pass(request, asked.key.digest(), why).await.0
+    }
+
+    /// Passes a request through untouched; one that may change something invalidates what it may have changed.
+    pub(crate) async fn bypass<B>(self, request: Request<B>, bypass: Bypass) -> Response<AnswerBody>
+    where
+        B: Body<Data = Bytes, Error = RequestFault> + Send + Unpin + 'static,
+    {
+        self.record.tell(Outcome::Bypass, Some(bypass.word()), None);
+        let why = if bypass == Bypass::Method { Forward::Method } else { Forward::Bypass };
+        let key = Key::of(request.uri(), request.headers());
+        let hash = key.as_ref().map_or(0, Key::digest);
+        let mut write = Write { store: &self.store, method: request.method().clone(), key };
+        let (response, answered) = self.pass(request, hash, why).await;
+        if answered {
+            write.answered(&response);
+        }
+        response
+    }
+
+    /// Passes it on and says whether the origin answered.
+    async fn pass<B>(&self, mut request: Request<B>, hash: u64, why: Forward) -> (Response<AnswerBody>, bool)
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<RequestFault>,
+    {
+        via(request.headers_mut());
+        match self.client.send(request, Some(hash)).await {
+            Ok(response) => {
+                let member = Member::forwarded(why, Some(response.status()));
+                (answer::from_origin(response, self.clock.now(), member), true)
+            }
+            Err(failure) => (answer::own(failure.response("cache"), Member::forwarded(why, None)), false),
+        }
+    }
+}
+
+/// A request that may change something, until it is answered. Dropped before (no answer, or the client left), it
+/// counts as done: nobody knows.
+struct Write<'a> {
+    store: &'a Store,
+    method: Method,
+    key: Option<Key>,
+}
+
+impl Write<'_> {
+    fn answered(&mut self, response: &Response<AnswerBody>) {
+        if let Some(key) = self.key.take()
+            && invalidate::may_have_changed(&self.method, Written::Answered(response.status()))
+        {
+            for key in invalidate::keys(&key, response.headers()) {
+                self.store.invalidate(&key);
+            }
+        }
+    }
+}
+
+impl Drop for Write<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key.take()
+            && invalidate::may_have_changed(&self.method, Written::Unknown)
+        {
+            self.store.invalidate(&key);
+        }
+    }
+}
+
+/// What a request body's error means to the next hop's client.
+pub(crate) fn fault(error: RequestBodyError) -> RequestFault {
+    match error {
+        RequestBodyError::TooLarge { .. } => RequestFault::TooLarge(error.into()),
+        RequestBodyError::Idle { .. } => RequestFault::TooSlow(error.into()),
+        RequestBodyError::Broken(source) => RequestFault::Broken(source),
+    }
+}
