@@ -136,7 +136,7 @@ fn endpoint(
         Protocol::HttpProtobuf => "http://127.0.0.1:4318",
     };
     let (setting, text, is_base) = match (given, variables.get(own), variables.get(ALL)) {
-        (Some(text), ..) => ("--otlp-endpoint", text.trim().to_owned(), true),
+        (Some(text), ..) => ("--otlp-endpoint", text.to_owned(), true),
         (None, Some(text), _) => (own, text, false),
         (None, None, Some(text)) => (ALL, text, true),
         (None, None, None) => (ALL, default.to_owned(), true),

@@ -52,8 +52,9 @@ impl Environment {
         let variables = Variables(variable);
         let disabled = variables.read("OTEL_SDK_DISABLED", "`true` or `false`", boolean)?;
         let export = settings.export && disabled != Some(true);
+        let given = settings.otlp_endpoint.as_deref().map(str::trim).filter(|text| !text.is_empty());
         let destination = |signal| match export {
-            true => Destination::read(signal, settings.otlp_endpoint.as_deref(), &variables),
+            true => Destination::read(signal, given, &variables),
             false => Ok(None),
         };
         Ok(Environment {

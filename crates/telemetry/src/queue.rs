@@ -182,3 +182,106 @@ impl<T: Weigh> Queue<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq)]
+    struct Item(usize);
+
+    impl Weigh for Item {
+        fn bytes(&self) -> usize {
+            self.0
+        }
+    }
+
+    const BOUNDS: Bounds =
+        Bounds { items: 4, bytes: 100, batch: 3, batch_bytes: 50, delay: Duration::from_secs(60) };
+
+    fn queue(consumer: Consumer) -> Queue<Item> {
+        Queue::new(BOUNDS, consumer, Arc::default())
+    }
+
+    #[test]
+    fn the_newest_is_dropped_where_items_or_bytes_do_not_fit() {
+        let check = |pushed: &[usize], taken: &[usize], dropped: u64| {
+            let queue = queue(Consumer::task());
+            pushed.iter().for_each(|bytes| queue.push(Item(*bytes)));
+            let taken: Vec<_> = taken.iter().map(|bytes| Item(*bytes)).collect();
+            assert_eq!(queue.take(), taken, "{pushed:?}");
+            let count = queue.counter().read();
+            assert_eq!((count.recorded, count.dropped), (pushed.len() as u64, dropped), "{pushed:?}");
+        };
+        check(&[], &[], 0);
+        check(&[1, 2], &[1, 2], 0);
+        check(&[1, 2, 3, 4], &[1, 2, 3], 0);
+        check(&[1, 2, 3, 4, 5, 6], &[1, 2, 3], 2);
+        // By bytes: of the queue, and of a batch, which has always one.
+        check(&[60, 50, 40], &[60], 1);
+        check(&[20, 20, 20], &[20, 20], 0);
+        check(&[101], &[], 1);
+    }
+
+    #[test]
+    fn room_that_was_taken_is_room_again() {
+        let queue = queue(Consumer::task());
+        for _ in 0..10 {
+            queue.push(Item(60));
+            assert_eq!(queue.take(), [Item(60)]);
+        }
+        assert_eq!(queue.counter().read().dropped, 0);
+    }
+
+    #[test]
+    fn what_is_left_at_the_end_and_what_comes_after_is_dropped() {
+        let queue = queue(Consumer::task());
+        queue.push(Item(1));
+        queue.close();
+        queue.push(Item(1));
+        assert_eq!((queue.len(), queue.counter().read().dropped), (1, 1));
+        queue.abandon();
+        assert_eq!((queue.take(), queue.counter().read().dropped), (vec![], 2));
+    }
+
+    #[tokio::test]
+    async fn a_full_batch_is_due_at_once_and_a_first_item_after_the_delay() {
+        let patient = queue(Consumer::task());
+        let full = async {
+            for _ in 0..BOUNDS.batch {
+                patient.push(Item(1));
+                tokio::task::yield_now().await;
+            }
+        };
+        // The delay is a minute: only a full batch ends this wait.
+        let ended =
+            tokio::time::timeout(Duration::from_secs(20), async { tokio::join!(patient.due(), full) });
+        assert!(ended.await.is_ok());
+
+        let bounds = Bounds { delay: Duration::from_millis(5), ..BOUNDS };
+        let hasty = Queue::new(bounds, Consumer::task(), Arc::default());
+        hasty.push(Item(1));
+        assert!(tokio::time::timeout(Duration::from_secs(20), hasty.due()).await.is_ok());
+    }
+
+    #[test]
+    fn a_thread_that_waits_is_woken_by_items_and_by_the_end() {
+        let queue = Arc::new(Queue::new(
+            Bounds { delay: Duration::ZERO, ..BOUNDS },
+            Consumer::thread(),
+            Arc::default(),
+        ));
+        let waiting = Arc::clone(&queue);
+        let consumer = std::thread::spawn(move || {
+            let mut taken = 0;
+            while waiting.wait() {
+                taken += waiting.take().len();
+            }
+            taken
+        });
+        queue.push(Item(1));
+        queue.push(Item(2));
+        queue.close();
+        assert_eq!(consumer.join().expect("ends"), 2);
+    }
+}

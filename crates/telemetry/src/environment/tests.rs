@@ -58,6 +58,7 @@ fn the_address_is_the_flags_then_the_signals_then_that_of_all() {
     check(None, &[all, own, traces_http], "http://own:2/mine?x=1");
     check(Some("http://given:3"), &[all, own], "http://given:3/");
     check(Some("http://given:3"), &[all, own, http], "http://given:3/v1/traces");
+    check(Some(" "), &[all], "http://all:1/");
     check(None, &[("OTEL_EXPORTER_OTLP_ENDPOINT", " ")], "http://127.0.0.1:4317/");
 }
 
