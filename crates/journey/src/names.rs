@@ -34,8 +34,18 @@ pub const REPLICA: &str = "throughline.replica";
 pub const RETRY_REASON: &str = "throughline.retry_reason";
 /// What a cache decided.
 pub const CACHE_RESULT: &str = "throughline.cache.result";
+/// Why it decided so.
+pub const CACHE_REASON: &str = "throughline.cache.reason";
+/// How many connections of a pool were in use when one more was asked for.
+pub const POOL_IN_USE: &str = "throughline.pool.in_use";
+/// How many connections the pool may have.
+pub const POOL_SIZE: &str = "throughline.pool.size";
+/// How many others were waiting for one.
+pub const POOL_WAITING: &str = "throughline.pool.waiting";
 /// The name of the event that tells of an exception.
 pub const EXCEPTION: &str = "exception";
+/// What an exception says, with the causes that it names.
+pub const EXCEPTION_MESSAGE: &str = "exception.message";
 /// Where an exception was raised: many lines of text.
 pub const EXCEPTION_STACKTRACE: &str = "exception.stacktrace";
 

@@ -109,10 +109,7 @@ fn asked(root: &Span) -> Vec<Piece> {
         Piece::new(Style::Bold, visible(&path)),
         Piece::new(Style::Dim, "→"),
     ];
-    match words::outcome(root) {
-        outcome if outcome.is_empty() => pieces.push(Piece::new(Style::Warn, "no answer")),
-        outcome => pieces.extend(outcome),
-    }
+    pieces.extend(words::outcome_in_short(root));
     pieces
 }
 

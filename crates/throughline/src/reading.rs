@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, bail};
+use journey::story::Gap;
 use journey::{Input, Search, TraceId, Wanted};
 
 /// Where the embedded collector and docker-compose.yml put the files.
@@ -48,13 +49,19 @@ pub(crate) fn search(wanted: &Wanted, from: Vec<PathBuf>, wait: Duration) -> any
     let places: Vec<String> = from.iter().map(|place| format!("`{}`", place.display())).collect();
     let may_grow = from.iter().any(|place| place != Path::new("-"));
     let mut search = Search::new(wanted.clone(), Input::new(from));
-    let mut state = State { count: 0, since: begun, end: Duration::ZERO, is_whole: false };
+    let mut state =
+        State { count: 0, since: Duration::ZERO, end: Duration::ZERO, is_whole: false, may_be_whole: false };
     loop {
         search.read()?;
         let is_over = !may_grow || begun.elapsed() >= wait;
         match search.traces().as_slice() {
             [] if is_over => return Ok(Outcome::Nothing(nothing(wanted, &places, &search))),
-            [trace] if is_over || state.of(&search, *trace).is_settled(SystemTime::now()) => {
+            [trace]
+                if is_over
+                    || state
+                        .of(&search, *trace, begun.elapsed())
+                        .is_settled(since_1970(), begun.elapsed()) =>
+            {
                 let trace = *trace;
                 return Ok(Outcome::Found(search, trace));
             }
@@ -65,37 +72,48 @@ pub(crate) fn search(wanted: &Wanted, from: Vec<PathBuf>, wait: Duration) -> any
 }
 
 /// What is known of a story that may still grow.
+#[derive(Debug)]
 struct State {
     /// How much of it was found.
     count: usize,
-    /// Since when it has been so much.
-    since: Instant,
+    /// How long after the search began it came to be so much.
+    since: Duration,
     /// When it ended, since 1970.
     end: Duration,
-    /// Whether anything in it tells of something that is not there.
+    /// Whether nothing in it tells of something that is not there.
     is_whole: bool,
+    /// Whether nothing is missing but what may never come: the span of somebody who called us, and the answer of
+    /// somebody who has no spans.
+    may_be_whole: bool,
 }
 
 impl State {
-    fn of(&mut self, search: &Search, trace: TraceId) -> &Self {
+    fn of(&mut self, search: &Search, trace: TraceId, waited: Duration) -> &Self {
         if self.count != search.count() {
             let story = search.story(trace);
+            let (gaps, is_answered) = (story.gaps(), story.is_answered());
             *self = Self {
                 count: search.count(),
-                since: Instant::now(),
+                since: waited,
                 end: Duration::from_nanos(story.extent().1),
-                is_whole: story.gaps().is_empty() && story.is_answered(),
+                is_whole: gaps.is_empty() && is_answered,
+                may_be_whole: matches!(gaps.as_slice(), [] | [Gap::Caller(_)]),
             };
         }
         self
     }
 
-    /// Whether nothing more is to be expected: it ended longer ago than anything is on its way, or it is whole and has
-    /// not changed for a while.
-    fn is_settled(&self, now: SystemTime) -> bool {
-        let age = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().saturating_sub(self.end);
-        age >= LATEST || self.is_whole && (age >= LATEST / 2 || self.since.elapsed() >= STABLE)
+    /// Whether nothing more is to be expected, at `now`, `waited` after the search began: it ended longer ago than
+    /// anything is on its way, or it is whole and has not changed for a while.
+    fn is_settled(&self, now: Duration, waited: Duration) -> bool {
+        let age = now.saturating_sub(self.end);
+        let is_stable = waited.saturating_sub(self.since) >= STABLE;
+        age >= LATEST || self.may_be_whole && age >= LATEST / 2 || self.is_whole && is_stable
     }
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
 fn nothing(wanted: &Wanted, places: &[String], search: &Search) -> String {
@@ -200,5 +218,30 @@ pub(crate) fn look() -> journey::text::Look {
     journey::text::Look {
         width: size.map_or(journey::text::WIDTH, |size| usize::from(size.ws_col)),
         is_coloured: !is_set("NO_COLOR") && (is_forced || out.is_terminal()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_story_is_told_when_nothing_more_is_to_be_expected() {
+        let ms = Duration::from_millis;
+        let check = |(is_whole, may_be_whole), age: u64, unchanged: u64, expected: bool| {
+            let state = State { count: 1, since: ms(10), end: ms(5000), is_whole, may_be_whole };
+            let told = state.is_settled(ms(5000 + age), ms(10 + unchanged));
+            assert_eq!(told, expected, "{state:?}, {age} ms old, unchanged for {unchanged} ms");
+        };
+        let (whole, perhaps, incomplete) = ((true, true), (false, true), (false, false));
+        check(whole, 20, 0, false);
+        check(whole, 20, 149, false);
+        check(whole, 200, 150, true);
+        check(whole, 1000, 0, true);
+        check(perhaps, 200, 500, false);
+        check(perhaps, 999, 900, false);
+        check(perhaps, 1000, 0, true);
+        check(incomplete, 1999, 1900, false);
+        check(incomplete, 2000, 0, true);
     }
 }

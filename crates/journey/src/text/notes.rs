@@ -59,6 +59,11 @@ impl Around<'_> {
         if name == names::LINE_ATTEMPTS {
             return value.as_u64() == Some(self.asked.len() as u64);
         }
+        if name == names::EXCEPTION_MESSAGE
+            && self.span.is_some_and(|span| span.status_message == plain(value))
+        {
+            return true;
+        }
         let own = format!("{}{name}", names::OWN_PREFIX);
         let spellings = match name {
             "method" => names::METHOD,
@@ -108,15 +113,19 @@ pub(super) fn link(story: &Story, span: &Span, link: &Link) -> Vec<Piece> {
             pieces.push(Piece::new(Style::Dim, format!("span {}, which is not in these files", link.span)))
         }
     }
-    pieces.extend(link.attributes.iter().map(|(name, value)| field(name, value)));
+    let is_new = |(name, value): &(&String, &Value)| span.attributes.get(*name) != Some(*value);
+    pieces.extend(link.attributes.iter().filter(is_new).map(|(name, value)| field(name, value)));
     pieces
 }
 
+/// A field as one word, quoted where it would not be one; our own prefix is left out, as in log lines.
 fn field(name: &str, value: &Value) -> Piece {
-    let text = shortened(&plain(value));
-    let needs_quotes = text.is_empty() || text.contains([' ', '"', '=']);
-    let value = if needs_quotes && value.is_string() { format!("{text:?}") } else { text };
-    Piece::new(Style::Dim, format!("{}={value}", visible(name)))
+    let mut text = shortened(&plain(value));
+    if value.is_string() && (text.is_empty() || text.contains([' ', '"', '='])) {
+        text = format!("\"{}\"", text.replace('"', "\\\""));
+    }
+    let name = name.strip_prefix(names::OWN_PREFIX).unwrap_or(name);
+    Piece::new(Style::Dim, format!("{}={text}", visible(name)))
 }
 
 /// `text` made harmless, with its end cut off where it is very long.

@@ -19,49 +19,92 @@ pub(super) fn of(node: &Node, span: &Span, service: Option<Style>) -> Vec<Piece>
     if let Some(database) = span.text(names::DATABASE) {
         pieces.push(Piece::new(Style::Dim, visible(&database)));
     }
-    pieces.extend(outcome(span));
-    if let Some(result) = span.text(&[names::CACHE_RESULT]) {
-        pieces.push(Piece::new(Style::Bold, visible(&result)));
-    }
+    pieces.extend(status(span));
     if let Some((number, of)) = node.attempt {
         let reason = span.text(&[names::RETRY_REASON]).map(|reason| format!(" after {}", visible(&reason)));
         pieces.push(Piece::new(Style::Warn, format!("attempt {number}/{of}{}", reason.unwrap_or_default())));
     }
+    pieces.extend(failure(span));
+    if let Some(result) = span.text(&[names::CACHE_RESULT]) {
+        pieces.push(Piece::new(Style::Bold, visible(&result)));
+        let reason = span.text(&[names::CACHE_REASON]).filter(|reason| *reason != result);
+        pieces.extend(reason.map(|reason| Piece::new(Style::Dim, format!("({})", visible(&reason)))));
+    }
+    pieces.extend(pool(span));
     if span.end < span.start {
         pieces.push(Piece::new(Style::Warn, "ends before it starts"));
     }
     pieces
 }
 
-/// Status and error, as far as the span tells of them.
+/// Status and failure, as far as the span tells of them.
 pub(super) fn outcome(span: &Span) -> Vec<Piece> {
-    let status = span.text(names::STATUS);
-    let style = match status.as_deref().and_then(|status| status.bytes().next()) {
-        Some(b'5') => Style::Bad,
-        Some(b'4') => Style::Warn,
-        _ => Style::Good,
-    };
-    let mut pieces: Vec<Piece> = status.iter().map(|status| Piece::new(style, visible(status))).collect();
-    let error = span.text(&[names::ERROR_TYPE]).filter(|error| Some(error) != status.as_ref());
-    let told = Some(span.status_message.clone())
-        .filter(|message| !message.is_empty() && error.as_ref() != Some(message));
-    match [error, told].into_iter().flatten().map(|text| visible(&text)).collect::<Vec<_>>().join(": ") {
-        why if !why.is_empty() => pieces.push(Piece::new(Style::Bad, format!("failed: {why}"))),
-        _ if span.failed && pieces.is_empty() => pieces.push(Piece::new(Style::Bad, "failed")),
-        _ => {}
+    status(span).into_iter().chain(failure(span)).collect()
+}
+
+/// The same in a word or two.
+pub(super) fn outcome_in_short(span: &Span) -> Vec<Piece> {
+    let mut pieces: Vec<Piece> = status(span).into_iter().collect();
+    match error_type(span) {
+        Some(kind) => pieces.push(Piece::new(Style::Bad, format!("({})", visible(&kind)))),
+        None if pieces.is_empty() => pieces.push(Piece::new(Style::Warn, "no answer")),
+        None => {}
     }
     pieces
 }
 
+fn status(span: &Span) -> Option<Piece> {
+    let status = span.text(names::STATUS)?;
+    let style = match status.as_bytes().first() {
+        Some(b'5') => Style::Bad,
+        Some(b'4') => Style::Warn,
+        _ => Style::Good,
+    };
+    Some(Piece::new(style, visible(&status)))
+}
+
+/// What went wrong: its kind, and what is said of it.
+fn failure(span: &Span) -> Option<Piece> {
+    let message = Some(span.status_message.as_str()).filter(|message| !message.is_empty());
+    let text = match (error_type(span), message) {
+        (Some(kind), Some(message)) if kind != message => {
+            format!("failed: {}", visible(&format!("{kind}: {message}")))
+        }
+        (Some(kind), _) => format!("failed: {}", visible(&kind)),
+        (None, Some(message)) => format!("failed: {}", visible(message)),
+        (None, None) if span.failed && span.text(names::STATUS).is_none() => "failed".to_owned(),
+        (None, None) => return None,
+    };
+    Some(Piece::new(Style::Bad, text))
+}
+
+/// `error.type`, where it says more than the status.
+fn error_type(span: &Span) -> Option<String> {
+    span.text(&[names::ERROR_TYPE]).filter(|kind| Some(kind) != span.text(names::STATUS).as_ref())
+}
+
 /// Who was asked: the replica, or the other end's address.
 fn peer(span: &Span) -> Option<String> {
-    if !matches!(span.kind, Kind::Client | Kind::Producer) {
-        return None;
-    }
     let address = || {
+        if !matches!(span.kind, Kind::Client | Kind::Producer) {
+            return None;
+        }
         let (host, port) = names::PEER.iter().find(|(host, _)| span.attributes.contains_key(*host))?;
         let port = span.text(&[port]).map(|port| format!(":{port}")).unwrap_or_default();
         Some(format!("{}{port}", span.text(&[host])?))
     };
     span.text(&[names::REPLICA]).or_else(address)
+}
+
+/// How busy a pool was, if one had to be shared.
+fn pool(span: &Span) -> Option<Piece> {
+    let number = |name| span.number(&[name]);
+    let (in_use, waiting) = (number(names::POOL_IN_USE)?, number(names::POOL_WAITING).unwrap_or(0));
+    let size = number(names::POOL_SIZE).map(|size| format!(" of {size}")).unwrap_or_default();
+    let text = match waiting {
+        0 if in_use == 0 => return None,
+        0 => format!("{in_use}{size} in use"),
+        _ => format!("{in_use}{size} in use, {waiting} waiting"),
+    };
+    Some(Piece::new(Style::Dim, text))
 }
