@@ -115,7 +115,11 @@ async fn start(
     tell.ready(edge, directory, &system.ready().await?);
 
     let files = settings.otlp_endpoint.is_none().then(|| directory.telemetry());
-    tell.first(&first::request(edge, files.clone()).await?);
+    match first::request(edge, files.clone()).await {
+        Ok(first) => tell.first(&first),
+        // The system runs: what keeps this one request from its answer is for whoever asks next to see.
+        Err(error) => tell.failed(&error),
+    }
     tell.what_next(edge, directory, files.as_deref());
     pending().await
 }
