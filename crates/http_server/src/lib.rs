@@ -26,6 +26,9 @@ mod routes;
 mod settings;
 /// Removing what has expired, in the background.
 mod sweep;
+/// The whole service, called in memory.
+#[cfg(test)]
+mod tests;
 
 use std::{process::ExitCode, time::Duration};
 
