@@ -18,7 +18,8 @@ async fn serve(uri: &str, tell: impl Fn(&Scope) + Copy) -> String {
         tell(&Scope::current().expect("within a request"));
         Ok(Response::new(Empty::<Bytes>::new()))
     });
-    let Ok(_) = service.oneshot(asked.request).await;
+    let Ok(response) = service.oneshot(asked.request).await;
+    assert_eq!(response.status(), 200, "an assertion that fails in the handler is a panic, answered 500");
     asked.trace
 }
 
@@ -222,18 +223,16 @@ async fn spans_within_a_request_are_its_children_also_while_the_body_is_read() {
 async fn a_linked_root_is_a_trace_of_its_own() {
     let trace = serve("/a", |scope| {
         let root = Span::root_linked("revalidate", scope.span_context(), vec![]);
-        let own = {
-            use telemetry::Context;
-            let _within: Context = root.context().clone();
-            let mut headers = http::HeaderMap::new();
-            telemetry::inject(root.context(), &mut headers);
-            headers["traceparent"].to_str().unwrap().to_owned()
-        };
+        let mut headers = http::HeaderMap::new();
+        telemetry::inject(root.context(), &mut headers);
+        let own = headers["traceparent"].to_str().unwrap().to_owned();
         assert!(own.ends_with("-03"), "a trace that begins here is random: {own}");
         assert_ne!(own[3..35], scope.trace_id());
+        let kept_longer = root.context().clone();
         drop(root);
         let spans = telemetry::testing::spans(&own[3..35]);
-        assert_eq!(spans.len(), 1);
+        assert_eq!(spans.len(), 1, "the span has ended, whoever still holds its context");
+        drop(kept_longer);
         assert_eq!(spans[0].links[0].0, scope.trace_id());
         assert_eq!(spans[0].parent_id, "0".repeat(16));
     })

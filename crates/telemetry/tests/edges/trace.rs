@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body_util::Empty;
-use telemetry::testing::spans;
+use telemetry::{Context, SpanContext, testing::spans};
 use tower::ServiceExt as _;
 
 use crate::fixture::{Asked, get, header, peer, server, span};
@@ -95,6 +95,27 @@ async fn the_flags_of_a_believed_trace_are_kept() {
         assert_eq!(spans(&asked.trace).len(), usize::from(is_sampled));
         assert_eq!(telemetry::testing::lines(&asked.trace).len(), 1, "lines do not depend on sampling");
     }
+}
+
+#[tokio::test]
+async fn within_a_request_another_traces_flags_are_its_own() {
+    use opentelemetry::trace::{TraceContextExt as _, TraceFlags};
+
+    let mut asked = get("/a");
+    asked.request.headers_mut().remove("traceparent");
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let service = server(move |_| {
+        let other = SpanContext::new(7.into(), 8.into(), TraceFlags::SAMPLED, true, Default::default());
+        for context in [Context::current(), Context::current().with_remote_span_context(other)] {
+            let mut headers = HeaderMap::new();
+            telemetry::inject(&context, &mut headers);
+            tell.send(header(&headers, "traceparent")[52..].to_owned()).unwrap();
+        }
+        async { Ok(Response::new(Empty::<Bytes>::new())) }
+    });
+    let Ok(_) = service.oneshot(asked.request).await;
+    assert_eq!(told.recv().await.as_deref(), Some("-03"), "a trace that began here is random");
+    assert_eq!(told.recv().await.as_deref(), Some("-01"));
 }
 
 #[tokio::test]
