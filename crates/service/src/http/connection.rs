@@ -11,7 +11,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -30,17 +29,10 @@ use tower::util::Oneshot;
 
 use super::{
     Accepted,
-    pace::{Farewell, Pace, Phase, Seen},
+    pace::{Cut, Pace, Phase, Seen, Step},
     socket::Socket,
 };
 use crate::{Draining, Limits};
-
-/// How long a connection that was just accepted may take for its first byte when draining begins: its client believes
-/// to be connected and is about to send.
-const FIRST_BYTE: Duration = Duration::from_millis(250);
-
-/// How long a connection whose idle time is over may take to end in good order (HTTP/2 says goodbye and listens).
-const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Serves connections of one listener on one thread.
 pub(super) struct Connections {
@@ -86,7 +78,7 @@ impl Connections {
         let seen = Arc::new(Seen::default());
         let socket = TokioIo::new(Socket::new(stream, permit, seen.clone()));
         let observed = Observed { inner: service, peer: Peer(peer), seen: seen.clone() };
-        let course = Course { seen, peer, limits: self.limits.clone(), draining: self.draining.clone(), h2 };
+        let course = Course { seen, peer, limits: self.limits.clone(), draining: self.draining.clone() };
         if h2 {
             tokio::spawn(course.run(self.both.serve_connection(socket, observed).into_owned()));
         } else {
@@ -101,14 +93,6 @@ struct Course {
     peer: SocketAddr,
     limits: Arc<Limits>,
     draining: Draining,
-    h2: bool,
-}
-
-/// Why hyper was not left to end the connection by itself.
-#[derive(Debug, PartialEq, Eq)]
-enum Cut {
-    HeadTooSlow,
-    Overdue,
 }
 
 impl Course {
@@ -129,66 +113,34 @@ impl Course {
         let mut connection = std::pin::pin!(connection);
         let mut pace = Pace::new(Instant::now());
         let mut timer = std::pin::pin!(sleep_until(Instant::now() + self.limits.keep_alive_timeout));
-        let mut drain = std::pin::pin!(self.draining.begun());
+        let mut draining = std::pin::pin!(self.draining.begun());
         let mut registered = false;
-        // Once the connection has been asked to end, the time by which it must.
-        let mut ending: Option<Option<Instant>> = None;
-        let mut first_byte_by = None;
         std::future::poll_fn(|cx| {
+            let mut fired = false;
             loop {
                 if let Poll::Ready(end) = connection.as_mut().poll(cx) {
                     return Poll::Ready(Ok(end));
                 }
-                let phase = pace.observe(&self.seen, Instant::now);
-                // Polled once only: the waker of a task stays the same, and the flag tells the rest.
+                // Polled once only: a task's waker stays the same, and the flag tells the rest.
                 if !std::mem::replace(&mut registered, true) {
-                    let _ = drain.as_mut().poll(cx);
+                    let _ = draining.as_mut().poll(cx);
                 }
-                if ending.is_none() && self.draining.is_draining() {
-                    if phase == Phase::Fresh {
-                        first_byte_by.get_or_insert_with(|| Instant::now() + FIRST_BYTE);
-                    } else {
-                        self.ask_to_end(phase, connection.as_mut());
-                        ending = Some(None);
-                        continue;
-                    }
-                }
-                let deadline = match (ending, phase) {
-                    (Some(Some(by)), _) => Some(by),
-                    (_, Phase::Fresh) => first_byte_by.or(pace.deadline(&self.limits)),
-                    _ => pace.deadline(&self.limits),
-                };
-                let Some(deadline) = deadline else { return Poll::Pending };
-                if timer.deadline() > deadline || timer.is_elapsed() {
-                    timer.as_mut().reset(deadline);
-                }
-                ready!(timer.as_mut().poll(cx));
-                if Instant::now() < deadline {
-                    continue;
-                }
-                match (phase, ending) {
-                    (Phase::Head, _) => {
-                        if !self.h2 {
-                            self.seen.take_leave(Farewell::TooSlow);
+                let draining = self.draining.is_draining();
+                match pace.step(&self.seen, draining, fired, &self.limits, Instant::now) {
+                    Step::Wait(None) => return Poll::Pending,
+                    Step::Wait(Some(deadline)) => {
+                        if timer.deadline() > deadline || timer.is_elapsed() {
+                            timer.as_mut().reset(deadline);
                         }
-                        return Poll::Ready(Err(Cut::HeadTooSlow));
+                        ready!(timer.as_mut().poll(cx));
+                        fired = true;
                     }
-                    (_, Some(_)) => return Poll::Ready(Err(Cut::Overdue)),
-                    (_, None) => {
-                        self.ask_to_end(phase, connection.as_mut());
-                        ending = Some(Some(Instant::now() + GOODBYE));
-                    }
+                    Step::AskToEnd => connection.as_mut().graceful_shutdown(),
+                    Step::Cut(cut) => return Poll::Ready(Err(cut)),
                 }
             }
         })
         .await
-    }
-
-    fn ask_to_end<C: GracefulConnection>(&self, phase: Phase, connection: Pin<&mut C>) {
-        if matches!(phase, Phase::Fresh | Phase::Idle) {
-            self.seen.take_leave(Farewell::None);
-        }
-        connection.graceful_shutdown();
     }
 }
 
