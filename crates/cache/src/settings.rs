@@ -10,7 +10,7 @@ use crate::store::Memory;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Settings {
     /// Address to serve on; port 0 lets the system choose
-    #[arg(long, env = "THROUGHLINE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
+    #[arg(long, env = "THROUGHLINE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8081", value_parser = service::parse_address)]
     pub listen: SocketAddr,
     /// Whose trace context is believed: none, loopback, private (loopback included), all, or CIDR blocks
     #[arg(long, env = "THROUGHLINE_TRUSTED_PEERS", value_name = "PEERS", default_value = "private")]

@@ -67,10 +67,10 @@ use tower::Layer as _;
     .help("Largest message in bytes, also when decompressed")))]
 pub struct Settings {
     /// Address of OTLP/gRPC; port 0 lets the system choose. Both addresses take both protocols
-    #[arg(long, env = "THROUGHLINE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:4317")]
+    #[arg(long, env = "THROUGHLINE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:4317", value_parser = service::parse_address)]
     pub listen: SocketAddr,
     /// Address of OTLP/HTTP
-    #[arg(long, env = "THROUGHLINE_HTTP_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:4318")]
+    #[arg(long, env = "THROUGHLINE_HTTP_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:4318", value_parser = service::parse_address)]
     pub http_listen: SocketAddr,
     /// Directory of traces.jsonl, logs.jsonl and metrics.jsonl; made where it is missing
     #[arg(long, env = "THROUGHLINE_DIRECTORY", value_name = "PATH", default_value = "./telemetry")]

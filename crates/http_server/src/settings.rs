@@ -9,7 +9,7 @@ use telemetry::TrustedPeers;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Settings {
     /// Address to serve on; port 0 lets the system choose
-    #[arg(long, env = "THROUGHLINE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8082")]
+    #[arg(long, env = "THROUGHLINE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8082", value_parser = service::parse_address)]
     pub listen: SocketAddr,
     /// Whose traceparent and forwarded headers are believed: none, loopback, private, all or CIDR blocks
     #[arg(long, env = "THROUGHLINE_TRUSTED_PEERS", value_name = "PEERS", default_value = "private")]

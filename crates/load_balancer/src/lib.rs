@@ -44,7 +44,7 @@ const NAME: &str = "load_balancer";
 #[derive(Clone, Debug, clap::Args)]
 pub struct Settings {
     /// Address to serve on; port 0 lets the system choose
-    #[arg(long, env = "THROUGHLINE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    #[arg(long, env = "THROUGHLINE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = service::parse_address)]
     pub listen: SocketAddr,
     /// Whose trace and forwarded fields are believed: none, loopback, private, all, or CIDR blocks
     #[arg(long, env = "THROUGHLINE_TRUSTED_PEERS", value_name = "PEERS", default_value = "none")]

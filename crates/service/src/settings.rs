@@ -10,7 +10,7 @@ use std::{net::SocketAddr, time::Duration};
 #[group(skip)]
 pub struct Settings {
     /// Address of /healthz, /readyz and what an operator asks; keep it off the public network
-    #[arg(long, env = "THROUGHLINE_ADMIN_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    #[arg(long, env = "THROUGHLINE_ADMIN_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:0", value_parser = parse_address)]
     pub admin_listen: SocketAddr,
     /// Name of this instance [default: a random UUID]
     #[arg(long, env = "THROUGHLINE_INSTANCE", value_name = "NAME")]
@@ -56,9 +56,30 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     milliseconds.map(Duration::from_millis).ok_or_else(expected)
 }
 
+/// Reads an address to listen on: an IP address and a port, where port 0 lets the system choose.
+pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    // What is wrong with it helps less than what is right.
+    text.parse().map_err(|_| "must be an IP address and a port: `127.0.0.1:8080` or `[::1]:8080`".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_to_listen_on_is_an_ip_address_and_a_port() {
+        let table = [
+            ("127.0.0.1:0", true),
+            ("[::1]:80", true),
+            ("localhost:80", false),
+            ("127.0.0.1", false),
+            (":80", false),
+            ("", false),
+        ];
+        for (text, good) in table {
+            assert_eq!(parse_address(text).is_ok(), good, "{text:?}");
+        }
+    }
 
     #[test]
     fn a_duration_is_a_number_and_its_unit() {

@@ -27,6 +27,7 @@ fn usage_errors_exit_64_and_name_the_setting_and_the_accepted_form() {
     check(&["up", "--servers", "0"], 64, &["--servers <NUMBER>", "1..=32"]);
     check(&["load-balancer", "--drain-timeout", "10"], 64, &["--drain-timeout <DURATION>", "`10s`"]);
     check(&["http-server", "--threads", "many"], 64, &["--threads <NUMBER>"]);
+    check(&["cache", "--listen", "8081"], 64, &["--listen <ADDRESS>", "`127.0.0.1:8080`"]);
     check(&["ready", "nowhere"], 64, &["<ADDRESS>", "`127.0.0.1:9901`"]);
     check(&["ready", "127.0.0.1:1", "--wait", "1.5s"], 64, &["--wait <DURATION>", "`500ms`"]);
 }
@@ -103,12 +104,11 @@ fn ready_tells_by_its_exit_code_and_says_what_is_missing() {
 }
 
 #[test]
-fn ready_can_wait_for_a_service_that_is_about_to_start() {
-    let reserved = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = reserved.local_addr().unwrap();
-    drop(reserved);
-    let waiting = std::thread::spawn(move || throughline(&["ready", &address.to_string(), "--wait", "20s"]));
-    let listener = TcpListener::bind(address).unwrap();
+fn ready_can_wait_until_a_service_is_ready() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let waiting = std::thread::spawn(move || throughline(&["ready", &address, "--wait", "20s"]));
+    answer(&listener, "HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n");
     answer(&listener, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
     assert!(waiting.join().unwrap().status.success());
 }
