@@ -13,66 +13,76 @@ pub mod request;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-/// The layer around every request that a service sends.
-mod client;
-/// What both edges write down of a request's own words.
-mod edge;
-/// Where one signal goes: protocol, address, headers, compression, time limit.
-mod endpoint;
-/// The standard `OTEL_*` variables and `RUST_LOG`.
-mod environment;
-/// An error with its chain of causes, as it is written down.
-mod exception;
-/// Exporting one signal: trying again while the receiver is away, counting what became of each batch.
-mod export;
-/// Which lines are written, per logger, and what is never sent.
-mod filter;
-/// The metrics of both edges.
-mod instruments;
-/// A record as one line of JSON.
-mod json;
-/// `tracing` events as log lines, `tracing` spans as OpenTelemetry spans.
-mod layer;
-/// One log line, written once for standard output and OTLP.
-mod line;
-/// Recorded, exported, dropped: counted.
-mod loss;
-/// Metrics, collected and left for the exporting thread.
-mod metrics;
-/// Spans, lines and points as OTLP messages.
-mod otlp;
-/// Panics as log lines.
-mod panic;
-/// All of it as one value: opened, and stopped by a deadline.
-mod pipeline;
-/// Error bodies that name their trace (RFC 9457).
-mod problem;
-/// W3C trace context over HTTP headers.
-mod propagate;
-/// A bounded queue between those who record and the one that exports.
-mod queue;
-/// One log line as it was recorded, before it is JSON or OTLP.
-mod record;
-/// Who speaks: service, host, process.
-mod resource;
 /// The layer around every request that a service serves.
 mod server;
-/// Native spans for what is neither: a wait, a statement, a command.
-mod span;
-/// Starting: settings, the OTLP pipeline, standard output, the panic hook; and stopping without loss.
-mod start;
-/// Lines on standard output, written by a thread of their own.
-mod stdout;
+
+/// The layer around every request that a service sends.
+mod client;
+
+/// What both edges write down of a request's own words.
+mod edge;
+/// The metrics of both edges.
+mod instruments;
+/// A body whose end is told.
+mod tracked;
+
+/// W3C trace context over HTTP headers.
+mod propagate;
 /// The header that names the trace and the parent.
 mod traceparent;
 /// The header that carries other tracing systems' data along.
 mod tracestate;
-/// A body whose end is told.
-mod tracked;
-/// One OTLP message over the wire, by gRPC or HTTP, once.
-mod transport;
 /// Whose trace context and forwarded headers are believed.
 mod trust;
+
+/// An error with its chain of causes, as it is written down.
+mod exception;
+/// Error bodies that name their trace (RFC 9457).
+mod problem;
+/// Native spans for what is neither: a wait, a statement, a command.
+mod span;
+
+/// All of it as one value: opened, and stopped by a deadline.
+mod pipeline;
+/// Starting: settings, the OTLP pipeline, standard output, the panic hook; and stopping without loss.
+mod start;
+
+/// Where one signal goes: protocol, address, headers, compression, time limit.
+mod endpoint;
+/// The standard `OTEL_*` variables and `RUST_LOG`.
+mod environment;
+/// Who speaks: service, host, process.
+mod resource;
+
+/// `tracing` events as log lines, `tracing` spans as OpenTelemetry spans.
+mod layer;
+/// One log line, written once for standard output and OTLP.
+mod line;
+/// Panics as log lines.
+mod panic;
+
+/// Which lines are written, per logger, and what is never sent.
+mod filter;
+/// A record as one line of JSON.
+mod json;
+/// One log line as it was recorded, before it is JSON or OTLP.
+mod record;
+/// Lines on standard output, written by a thread of their own.
+mod stdout;
+
+/// Metrics, collected and left for the exporting thread.
+mod metrics;
+/// Spans, lines and points as OTLP messages.
+mod otlp;
+
+/// Exporting one signal: trying again while the receiver is away, counting what became of each batch.
+mod export;
+/// Recorded, exported, dropped: counted.
+mod loss;
+/// A bounded queue between those who record and the one that exports.
+mod queue;
+/// One OTLP message over the wire, by gRPC or HTTP, once.
+mod transport;
 
 pub use client::{Attempt, Client, ClientBody, ClientFuture, ClientLayer, ErrorType};
 pub use loss::{Count, Losses};

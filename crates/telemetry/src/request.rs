@@ -3,7 +3,7 @@
 //! `Server-Timing`, without holding anything.
 //!
 //! Promises: every call is cheap, never fails, and after the request has ended does nothing. Refuses: deciding what
-//! is written in the end; that is [`crate::server`]'s.
+//! is written in the end; that is the server layer's.
 
 use std::{
     error::Error,
