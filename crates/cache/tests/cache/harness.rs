@@ -371,7 +371,7 @@ impl Drop for OnDrop {
 impl Opened {
     /// This cache's member of `Cache-Status`.
     pub(crate) fn member(&self) -> &str {
-        let last = self.response.headers().get_all("cache-status").iter().last();
+        let last = self.response.headers().get_all("cache-status").iter().next_back();
         last.map_or("none", |value| value.to_str().expect("text"))
     }
 

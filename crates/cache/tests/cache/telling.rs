@@ -29,6 +29,9 @@ async fn a_hit_is_linked_to_the_span_that_filled_the_entry() {
     assert_eq!(filled.trace_id, cold.trace_id);
 
     let (cold, hit) = (cold.line().await, hit.line().await);
+    for line in [&cold, &hit] {
+        assert_eq!((&line["level"], line.get("error.type")), (&"INFO".into(), None));
+    }
     assert_eq!((&cold["cache_hit"], &hit["cache_hit"]), (&false.into(), &true.into()));
     assert_eq!((&cold["attempts"], &hit["attempts"]), (&1.into(), &0.into()));
     assert_eq!((&hit["status"], &hit["path"]), (&200.into(), &"/a".into()));
