@@ -110,6 +110,13 @@ pub(crate) fn only_if_cached(member: Member) -> Response<AnswerBody> {
     own(Problem::new(StatusCode::GATEWAY_TIMEOUT).detail(detail).response(), member)
 }
 
+/// A proxy in front of one origin is no tunnel to others (RFC 9110 §9.3.6).
+pub(crate) fn no_tunnel() -> Response<AnswerBody> {
+    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED).detail("This service is no tunnel.");
+    let allow = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    problem.header(header::ALLOW, allow).response().map(AnswerBody::own)
+}
+
 /// A fetch that ended without a word: its runtime is going away, or it panicked.
 pub(crate) fn lost(member: Member) -> Response<AnswerBody> {
     own(

@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body::Body;
 use http_body_util::BodyExt;
 use opentelemetry::context::FutureExt;
@@ -65,6 +65,9 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Answering {
+        if request.method() == Method::CONNECT {
+            return Answering::Now(Some(answer::no_tunnel()));
+        }
         let (mut parts, body) = request.into_parts();
         let asked = match Asked::take(&mut parts, !body.is_end_stream()) {
             Ok(asked) => asked,

@@ -75,6 +75,14 @@ async fn other_methods_are_written_through_with_their_bodies() {
 }
 
 #[tokio::test]
+async fn nothing_is_tunnelled() {
+    let origin = Origin::start(|_| reply(200, &[], "")).await;
+    let cache = Running::start(&origin).await;
+    assert_eq!(cache.ask("CONNECT", "e:443", &[]).await.status, 405);
+    assert_eq!(origin.count(), 0);
+}
+
+#[tokio::test]
 async fn members_of_inner_caches_stay_before_ours() {
     let origin = Origin::start(|_| reply(200, &[FRESH, ("cache-status", "inner; hit")], "a")).await;
     let cache = Running::start(&origin).await;

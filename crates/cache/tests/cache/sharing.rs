@@ -50,6 +50,18 @@ async fn a_thousand_askers_of_one_cold_key_make_one_fetch() {
     assert!(cache.get("/a").await.is_hit());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn askers_on_several_threads_make_one_fetch() {
+    for _ in 0..20 {
+        let (origin, gate) = slow_first(reply(200, &[FRESH], "hello"), |_| reply(500, &[], "")).await;
+        let cache = Running::start(&origin).await;
+        let got = together(&cache, 50, &gate, &[]).await;
+        assert!(got.iter().all(|got| got.text() == "hello"));
+        let hits = got.iter().filter(|got| got.is_hit()).count();
+        assert_eq!((origin.count(), collapsed(&got) + hits), (1, 49));
+    }
+}
+
 #[tokio::test]
 async fn followers_read_along_while_the_body_arrives() {
     let rest = Gate::shut();
