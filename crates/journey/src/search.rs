@@ -46,9 +46,20 @@ impl Search {
     /// # Errors
     /// As [`Input::read`].
     pub fn read(&mut self) -> Result<(), Unreadable> {
+        self.read_telling(&mut |_| {})
+    }
+
+    /// The same, and says now and then how many bytes this call has read.
+    ///
+    /// # Errors
+    /// As [`Input::read`].
+    pub fn read_telling(&mut self, tell: &mut dyn FnMut(u64)) -> Result<(), Unreadable> {
+        let mut bytes = 0;
         let Self { wanted, needles, input, found } = self;
         found.half = 0;
         input.read(&mut |block, is_ended| {
+            bytes += block.len() as u64;
+            tell(bytes);
             let mut is_understood = is_ended;
             for line in needles.lines(block) {
                 is_understood = found.take(line, needles, |trace| wanted.is(trace));

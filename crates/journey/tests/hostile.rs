@@ -11,7 +11,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 mod support;
-use support::{INTERNAL, TRACE, directory, line, request, searched, span};
+use support::{
+    CLIENT, INTERNAL, TRACE, directory, line, linked, pairs, request, searched, span, story, with,
+};
 
 /// Shown in less than this even by a build that is not optimised; quadratic work would take minutes.
 const SOON: Duration = Duration::from_secs(60);
@@ -126,6 +128,28 @@ fn any_span() -> impl Strategy<Value = Span> {
             ..plain(id, parent, start, end)
         }
     })
+}
+
+#[test]
+fn nothing_in_the_data_reaches_the_terminal_as_a_command() {
+    let evil = "\u{1b}[2J\u{7}\r\n\u{202e}\u{9b}";
+    let attributes = json!({"http.request.method": evil, "url.path": evil, "http.response.status_code": evil, "throughline.cache.result": evil,
+        "error.type": evil, "throughline.replica": evil, "throughline.retry_reason": evil, "db.system.name": evil});
+    let events = json!([{"timeUnixNano": "1", "name": evil, "attributes": pairs(&json!({evil: evil}))}]);
+    let mut one = linked(with(span(1, 9, evil, CLIENT, [0.0, 1.0], attributes), "events", events), TRACE, 1);
+    one["status"] = json!({"code": 2, "message": evil});
+    one["links"][0]["attributes"] = pairs(&json!({evil: evil}));
+    let logs = [
+        line(evil, 1, 1, 0.0, evil, evil, json!({evil: evil})),
+        line(evil, 2, 5, 0.0, evil, evil, json!({evil: [evil, {"a": evil}]})),
+    ];
+    let told = render(&story("evil", &[request(evil, &[one])], &logs), Look::default());
+    let harmful: Vec<char> = told
+        .chars()
+        .filter(|letter| letter.is_control() && *letter != '\n' || *letter == '\u{202e}')
+        .collect();
+    assert_eq!(harmful, [], "{told}");
+    assert!(told.lines().all(|line| !line.starts_with("[2J")), "{told}");
 }
 
 proptest! {

@@ -6,119 +6,10 @@ use journey::text::{Look, render};
 use serde_json::{Value, json};
 
 mod support;
-use support::{CLIENT, INTERNAL, SERVER, TRACE, line, pairs, request, span, story};
-
-const PATH: &str = "/api/bookings/0192f0c1-7a3e-7bbf-8d1c-0e5a4b6c7d8e";
+use support::{CLIENT, INTERNAL, SERVER, cold_read, http, line, linked, pairs, request, span, story, with};
 
 fn check(test: &str, traces: &[String], logs: &[String], expected: Expect) {
     expected.assert_eq(&render(&story(test, traces, logs), Look::default()));
-}
-
-fn http(status: u64, more: Value) -> Value {
-    let mut attributes =
-        json!({"http.request.method": "GET", "url.path": PATH, "http.response.status_code": status});
-    attributes.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    attributes
-}
-
-fn with(mut span: Value, member: &str, value: Value) -> Value {
-    span[member] = value;
-    span
-}
-
-fn linked(span: Value, trace: &str, to: u64) -> Value {
-    with(span, "links", json!([{"traceId": trace, "spanId": format!("{to:016x}")}]))
-}
-
-/// A read that the cache did not have: one replica is down, the second attempt reaches the server.
-fn cold_read() -> (Vec<String>, Vec<String>) {
-    let failed = json!({"http.request.method": "GET", "throughline.replica": "127.0.0.1:41003", "error.type": "connect"});
-    let again = json!({"throughline.replica": "127.0.0.1:41002", "http.request.resend_count": 1, "throughline.retry_reason": "connect"});
-    let statement = json!({"db.system.name": "sqlite", "db.query.text": "SELECT …"});
-    let route = json!({"http.route": "/api/bookings/{id}"});
-    let traces = vec![
-        request(
-            "http_server",
-            &[
-                span(7, 6, "pool.acquire", INTERNAL, [1.1, 3.2], json!({})),
-                span(8, 6, "SELECT bookings", CLIENT, [3.3, 10.2], statement),
-                span(6, 5, "GET /api/bookings/{id}", SERVER, [0.9, 11.4], http(200, route)),
-            ],
-        ),
-        request(
-            "cache",
-            &[
-                with(span(4, 3, "GET", CLIENT, [0.6, 0.8], failed), "status", json!({"code": 2})),
-                span(5, 3, "GET", CLIENT, [0.8, 11.6], http(200, again)),
-                span(
-                    3,
-                    2,
-                    "GET",
-                    SERVER,
-                    [0.4, 11.9],
-                    http(200, json!({"throughline.cache.result": "miss"})),
-                ),
-            ],
-        ),
-        request(
-            "load_balancer",
-            &[
-                span(
-                    2,
-                    1,
-                    "GET",
-                    CLIENT,
-                    [0.1, 12.1],
-                    http(200, json!({"throughline.replica": "127.0.0.1:41001"})),
-                ),
-                span(1, 0, "GET", SERVER, [0.0, 12.41], http(200, json!({"client.address": "127.0.0.1"}))),
-            ],
-        ),
-    ];
-    let told = |more: Value| {
-        let mut fields = json!({"method": "GET", "path": PATH});
-        fields.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        fields
-    };
-    let refused = json!({
-        "replica": "127.0.0.1:41003", "error.type": "connect", "exception.type": "hyper_util::client::legacy::Error",
-        "exception.message": "client error (Connect): tcp connect error: Connection refused (os error 111)",
-    });
-    let logs = vec![
-        line("cache", 1, 3, 0.8, "WARN", "attempt failed", told(refused)),
-        line(
-            "http_server",
-            2,
-            6,
-            11.4,
-            "INFO",
-            "request",
-            told(json!({"status": 200, "response_time_ms": 10.5, "pool_wait_ms": 2.1, "db_ms": 6.9})),
-        ),
-        line(
-            "cache",
-            3,
-            3,
-            11.9,
-            "INFO",
-            "request",
-            told(
-                json!({"status": 200, "response_time_ms": 11.5, "cache_hit": false, "routing_ms": 0.3, "queue_ms": 0.0, "upstream_ms": 11.0, "attempts": 2, "replica": "127.0.0.1:41002"}),
-            ),
-        ),
-        line(
-            "load_balancer",
-            4,
-            1,
-            12.41,
-            "INFO",
-            "request",
-            told(
-                json!({"status": 200, "response_time_ms": 12.41, "cache_hit": false, "routing_ms": 0.4, "queue_ms": 0.0, "upstream_ms": 12.0, "attempts": 1, "replica": "127.0.0.1:41001"}),
-            ),
-        ),
-    ];
-    (traces, logs)
 }
 
 #[test]
@@ -428,28 +319,6 @@ fn circles_self_parents_and_clocks_that_jump_are_shown_and_said() {
             1.00  odd own parent                                              1.00    1.00      ████
     "#]],
     );
-}
-
-#[test]
-fn nothing_in_the_data_reaches_the_terminal_as_a_command() {
-    let evil = "\u{1b}[2J\u{7}\r\n\u{202e}\u{9b}";
-    let attributes = json!({"http.request.method": evil, "url.path": evil, "http.response.status_code": evil, "throughline.cache.result": evil,
-        "error.type": evil, "throughline.replica": evil, "throughline.retry_reason": evil, "db.system.name": evil});
-    let events = json!([{"timeUnixNano": "1", "name": evil, "attributes": pairs(&json!({evil: evil}))}]);
-    let mut one = linked(with(span(1, 9, evil, CLIENT, [0.0, 1.0], attributes), "events", events), TRACE, 1);
-    one["status"] = json!({"code": 2, "message": evil});
-    one["links"][0]["attributes"] = pairs(&json!({evil: evil}));
-    let logs = [
-        line(evil, 1, 1, 0.0, evil, evil, json!({evil: evil})),
-        line(evil, 2, 5, 0.0, evil, evil, json!({evil: [evil, {"a": evil}]})),
-    ];
-    let told = render(&story("evil", &[request(evil, &[one])], &logs), Look::default());
-    let harmful: Vec<char> = told
-        .chars()
-        .filter(|letter| letter.is_control() && *letter != '\n' || *letter == '\u{202e}')
-        .collect();
-    assert_eq!(harmful, [], "{told}");
-    assert!(told.lines().all(|line| !line.starts_with("[2J")), "{told}");
 }
 
 #[test]

@@ -1,25 +1,20 @@
-//! What `trace` and `logs` share: where the files are, which trace is meant, and patience with what is still on its way.
+//! What `trace` and `logs` share: which trace is meant, where the files are, how an answer is told.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
-use anyhow::{Context, bail};
-use journey::story::Gap;
-use journey::{Input, Search, TraceId, Wanted};
+use anyhow::Context;
+use journey::{Search, TraceId, Wanted};
+
+/// How long to wait for what is still on its way.
+mod patience;
+
+pub(crate) use patience::{Outcome, search};
 
 /// Where the embedded collector and docker-compose.yml put the files.
 const USUAL_PLACES: [&str; 2] = ["./throughline-data/telemetry", "./telemetry"];
-/// How often files that may grow are looked at again.
-const PAUSE: Duration = Duration::from_millis(25);
-/// A whole story that has not changed for so long is told.
-const STABLE: Duration = Duration::from_millis(150);
-/// What was recorded is written after so long at the very latest.
-const LATEST: Duration = Duration::from_secs(2);
-/// How many traces are named when a prefix fits several.
-const MOST_CANDIDATES: usize = 10;
-
 /// Which trace, where to read, and how long to wait.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Question {
@@ -33,108 +28,6 @@ pub(crate) struct Question {
     /// How long to wait for what is still on its way
     #[arg(long, env = "THROUGHLINE_WAIT", value_name = "DURATION", default_value = "2s", value_parser = service::parse_duration)]
     pub(crate) wait: Duration,
-}
-
-/// What came of a search.
-pub(crate) enum Outcome {
-    /// The search that found it, for whatever is asked of it next, and the trace.
-    Found(Search, TraceId),
-    /// Where was looked, in words.
-    Nothing(String),
-}
-
-/// Searches until the story is whole and stable, or `wait` is over.
-pub(crate) fn search(wanted: &Wanted, from: Vec<PathBuf>, wait: Duration) -> anyhow::Result<Outcome> {
-    let begun = Instant::now();
-    let places: Vec<String> = from.iter().map(|place| format!("`{}`", place.display())).collect();
-    let may_grow = from.iter().any(|place| place != Path::new("-"));
-    let mut search = Search::new(wanted.clone(), Input::new(from));
-    let mut state =
-        State { count: 0, since: Duration::ZERO, end: Duration::ZERO, is_whole: false, may_be_whole: false };
-    loop {
-        search.read()?;
-        let is_over = !may_grow || begun.elapsed() >= wait;
-        match search.traces().as_slice() {
-            [] if is_over => return Ok(Outcome::Nothing(nothing(wanted, &places, &search))),
-            [trace]
-                if is_over
-                    || state
-                        .of(&search, *trace, begun.elapsed())
-                        .is_settled(since_1970(), begun.elapsed()) =>
-            {
-                let trace = *trace;
-                return Ok(Outcome::Found(search, trace));
-            }
-            [] | [_] => std::thread::sleep(PAUSE),
-            several => bail!("{}", ambiguous(wanted, several)),
-        }
-    }
-}
-
-/// What is known of a story that may still grow.
-#[derive(Debug)]
-struct State {
-    /// How much of it was found.
-    count: usize,
-    /// How long after the search began it came to be so much.
-    since: Duration,
-    /// When it ended, since 1970.
-    end: Duration,
-    /// Whether nothing in it tells of something that is not there.
-    is_whole: bool,
-    /// Whether nothing is missing but what may never come: the span of somebody who called us, and the answer of
-    /// somebody who has no spans.
-    may_be_whole: bool,
-}
-
-impl State {
-    fn of(&mut self, search: &Search, trace: TraceId, waited: Duration) -> &Self {
-        if self.count != search.count() {
-            let story = search.story(trace);
-            let (gaps, is_answered) = (story.gaps(), story.is_answered());
-            *self = Self {
-                count: search.count(),
-                since: waited,
-                end: Duration::from_nanos(story.extent().1),
-                is_whole: gaps.is_empty() && is_answered,
-                may_be_whole: matches!(gaps.as_slice(), [] | [Gap::Caller(_)]),
-            };
-        }
-        self
-    }
-
-    /// Whether nothing more is to be expected, at `now`, `waited` after the search began: it ended longer ago than
-    /// anything is on its way, or it is whole and has not changed for a while.
-    fn is_settled(&self, now: Duration, waited: Duration) -> bool {
-        let age = now.saturating_sub(self.end);
-        let is_stable = waited.saturating_sub(self.since) >= STABLE;
-        age >= LATEST || self.may_be_whole && age >= LATEST / 2 || self.is_whole && is_stable
-    }
-}
-
-fn since_1970() -> Duration {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
-}
-
-fn nothing(wanted: &Wanted, places: &[String], search: &Search) -> String {
-    let tally = search.tally();
-    format!(
-        "nothing of trace `{wanted}` in {} (files: {}, lines: {})",
-        places.join(" and "),
-        tally.files,
-        tally.lines
-    )
-}
-
-fn ambiguous(wanted: &Wanted, traces: &[TraceId]) -> String {
-    let mut text = format!("`{wanted}` begins the ids of {} traces:", traces.len());
-    for trace in traces.iter().take(MOST_CANDIDATES) {
-        text.push_str(&format!("\n  {trace}"));
-    }
-    if traces.len() > MOST_CANDIDATES {
-        text.push_str("\n  …");
-    }
-    text
 }
 
 /// The places that were named, else the first usual one that is there.
@@ -166,7 +59,7 @@ pub(crate) fn answer(
             if let Some(remark) = remark(&search) {
                 complain(&remark);
             }
-            print(&tell(search, trace)?)?;
+            print(&tell(*search, trace)?)?;
             Ok(ExitCode::SUCCESS)
         }
     });
@@ -187,11 +80,10 @@ fn remark(search: &Search) -> Option<String> {
         (tally.cut_short, "packed files end too early"),
         (tally.unreadable.len() as u64, "files could not be opened"),
     ];
-    let told: Vec<String> = counts
-        .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!("{what}: {count}"))
-        .collect();
+    let counted =
+        counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{what}: {count}"));
+    let first = tally.unreadable.first().map(|unreadable| format!("{} ({})", unreadable, unreadable.source));
+    let told: Vec<String> = counted.chain(first).collect();
     Some(told.join("; ")).filter(|text| !text.is_empty())
 }
 
@@ -218,30 +110,5 @@ pub(crate) fn look() -> journey::text::Look {
     journey::text::Look {
         width: size.map_or(journey::text::WIDTH, |size| usize::from(size.ws_col)),
         is_coloured: !is_set("NO_COLOR") && (is_forced || out.is_terminal()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_story_is_told_when_nothing_more_is_to_be_expected() {
-        let ms = Duration::from_millis;
-        let check = |(is_whole, may_be_whole), age: u64, unchanged: u64, expected: bool| {
-            let state = State { count: 1, since: ms(10), end: ms(5000), is_whole, may_be_whole };
-            let told = state.is_settled(ms(5000 + age), ms(10 + unchanged));
-            assert_eq!(told, expected, "{state:?}, {age} ms old, unchanged for {unchanged} ms");
-        };
-        let (whole, perhaps, incomplete) = ((true, true), (false, true), (false, false));
-        check(whole, 20, 0, false);
-        check(whole, 20, 149, false);
-        check(whole, 200, 150, true);
-        check(whole, 1000, 0, true);
-        check(perhaps, 200, 500, false);
-        check(perhaps, 999, 900, false);
-        check(perhaps, 1000, 0, true);
-        check(incomplete, 1999, 1900, false);
-        check(incomplete, 2000, 0, true);
     }
 }

@@ -36,12 +36,11 @@ pub(crate) fn run(settings: Settings) -> ExitCode {
 ///
 /// # Errors
 /// `id` names no trace or several; a place cannot be read.
-#[allow(dead_code, reason = "`up` is about to call it")]
 pub(crate) fn story_of(from: &[PathBuf], id: &str, wait: Duration) -> anyhow::Result<Option<String>> {
     Ok(match reading::search(&id.parse()?, from.to_vec(), wait)? {
         Outcome::Nothing(_) => None,
         Outcome::Found(search, trace) => {
-            Some(journey::text::render(&with_links(search, trace)?, reading::look()))
+            Some(journey::text::render(&with_links(*search, trace)?, reading::look()))
         }
     })
 }

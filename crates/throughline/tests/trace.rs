@@ -189,6 +189,29 @@ fn damage_is_told_in_one_line_beside_the_story() {
 }
 
 #[test]
+fn nothing_found_where_something_is_damaged_or_closed_says_so() {
+    let directory = directory("closed");
+    let half = &span("cache", 2, "", THEN).replace(TRACE, "00ff0000000000000000000000000000")[..280];
+    fs::write(directory.join("telemetry/traces-1.jsonl"), format!("{half}\n")).unwrap();
+    check(
+        &mut throughline(&directory, &["trace", "00ff", "--wait", "10ms"]),
+        expect![[r#"
+        exit code 1
+        stderr: throughline: nothing of trace `00ff` in `./telemetry` (files: 3, lines: 4); damaged lines with this id skipped: 1
+    "#]],
+    );
+    std::os::unix::fs::symlink("nowhere/x", directory.join("telemetry/gone.jsonl")).unwrap();
+    std::os::unix::fs::symlink("loop.jsonl", directory.join("telemetry/loop.jsonl")).unwrap();
+    check(
+        &mut throughline(&directory, &["trace", "00ff", "--wait", "10ms"]),
+        expect![[r#"
+            exit code 2
+            stderr: throughline: nothing of trace `00ff` in `./telemetry` (files: 3, lines: 4); damaged lines with this id skipped: 1; files could not be opened: 1; cannot read `./telemetry/loop.jsonl` (Too many levels of symbolic links (os error 40))
+        "#]],
+    );
+}
+
+#[test]
 fn what_is_missing_is_waited_for_and_what_is_whole_is_not() {
     let directory = directory("waiting");
     let begun = Instant::now();

@@ -1,0 +1,42 @@
+//! The names that journey reads are the names that telemetry writes: journey owns its list, so that it works on anybody's
+//! files; this holds the two together.
+
+use journey::names as read;
+use telemetry::names as written;
+
+#[test]
+fn every_name_that_is_written_for_the_story_is_read() {
+    for (read, written) in [
+        (read::METHOD[0], written::HTTP_REQUEST_METHOD),
+        (read::PATH[0], written::URL_PATH),
+        (read::ROUTE[0], written::HTTP_ROUTE),
+        (read::STATUS[0], written::HTTP_RESPONSE_STATUS_CODE),
+        (read::RESEND_COUNT[0], written::HTTP_REQUEST_RESEND_COUNT),
+        (read::ERROR_TYPE, written::ERROR_TYPE),
+        (read::PEER[0].0, written::SERVER_ADDRESS),
+        (read::PEER[0].1, written::SERVER_PORT),
+        (read::PEER[1].0, written::NETWORK_PEER_ADDRESS),
+        (read::PEER[1].1, written::NETWORK_PEER_PORT),
+        (read::DATABASE[0], written::DB_SYSTEM_NAME),
+        (read::REPLICA, written::REPLICA),
+        (read::RETRY_REASON, written::RETRY_REASON),
+        (read::CACHE_RESULT, written::CACHE_RESULT),
+        (read::CACHE_REASON, written::CACHE_REASON),
+        (read::POOL_IN_USE, written::POOL_IN_USE),
+        (read::POOL_SIZE, written::POOL_SIZE),
+        (read::POOL_WAITING, written::POOL_WAITING),
+        (read::EXCEPTION_MESSAGE, written::EXCEPTION_MESSAGE),
+        (read::EXCEPTION_STACKTRACE, written::EXCEPTION_STACKTRACE),
+        (read::OWN_PREFIX, written::OWN_PREFIX),
+    ] {
+        assert_eq!(read, written);
+    }
+    assert_eq!(read::LINE_FIELDS, written::LINE_FIELDS);
+}
+
+#[test]
+fn fields_of_the_flat_line_are_our_attributes_without_their_prefix() {
+    let flat = |attribute: &'static str| attribute.strip_prefix(written::OWN_PREFIX);
+    assert_eq!(flat(written::RESPONSE_TIME_MS), Some(read::LINE_RESPONSE_TIME));
+    assert_eq!(flat(written::ATTEMPTS), Some(read::LINE_ATTEMPTS));
+}
