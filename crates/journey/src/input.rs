@@ -52,6 +52,7 @@ pub struct Input {
     buffer: Vec<u8>,
     tally: Tally,
     has_read_stdin: bool,
+    longest_line: usize,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -70,6 +71,7 @@ impl Input {
             buffer: vec![0; BLOCK],
             tally: Tally::default(),
             has_read_stdin: false,
+            longest_line: LONGEST_LINE,
         }
     }
 
@@ -195,7 +197,7 @@ impl Input {
         let mut filled = 0;
         loop {
             if filled == self.buffer.len() {
-                if filled >= LONGEST_LINE {
+                if filled >= self.longest_line {
                     let (skipped, rest) = skip_line(reader, &mut self.buffer)?;
                     done += filled as u64 + skipped;
                     filled = rest;
@@ -274,4 +276,54 @@ fn is_telemetry(name: &str) -> bool {
     let is_numbered = !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_digit());
     let form = if is_numbered { stem.rsplit_once('.').map_or("", |(_, form)| form) } else { suffix };
     matches!(form, "jsonl" | "json" | "ndjson") && !name.starts_with("metrics")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is given of `text` when lines may be `longest` bytes long, and how many were longer.
+    fn lines(text: &str, longest: usize) -> (String, u64) {
+        let mut input = Input { buffer: vec![0; 4], longest_line: longest, ..Input::new(Vec::new()) };
+        let mut given = String::new();
+        let visit = &mut |block: &[u8], is_ended| {
+            given.push_str(&String::from_utf8_lossy(block));
+            is_ended
+        };
+        input.blocks(&mut text.as_bytes(), visit).unwrap();
+        (given, input.tally.too_long)
+    }
+
+    #[test]
+    fn lines_that_are_too_long_are_skipped_and_counted() {
+        let check = |text: &str, expected: &str, too_long: u64| {
+            assert_eq!(lines(text, 8), (expected.to_owned(), too_long), "{text}");
+        };
+        check("1234567\nab\n", "1234567\nab\n", 0);
+        check("a\n1234567890123456789\nbc\nd\n", "a\nbc\nd\n", 1);
+        check("12345678\nb\n", "b\n", 1);
+        check("123456789012\n123456789012\nb\n", "b\n", 2);
+        check("a\n1234567890", "a\n", 1);
+        check("a\nb", "a\nb", 0);
+        check("", "", 0);
+    }
+
+    #[test]
+    fn files_are_known_by_their_names() {
+        for (name, expected) in [
+            ("traces.jsonl", true),
+            ("traces-2026-11-21T22-26-40.123.jsonl", true),
+            ("logs.jsonl.gz", true),
+            ("logs.jsonl.2", true),
+            ("logs.jsonl.2.gz", true),
+            ("spans.ndjson", true),
+            ("metrics.jsonl", false),
+            ("metrics-2026.jsonl.gz", false),
+            ("notes.txt", false),
+            ("7", false),
+            (".collector.lock", false),
+        ] {
+            assert_eq!(is_telemetry(name), expected, "{name}");
+        }
+    }
 }
