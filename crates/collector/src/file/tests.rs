@@ -95,15 +95,20 @@ fn a_full_disk_is_an_error_and_not_the_end() {
 }
 
 #[test]
-fn a_file_moved_or_removed_from_outside_is_begun_anew() {
+fn a_file_moved_or_removed_from_outside_is_opened_anew() {
     let place = Place::new();
     let file = place.open(ONE_FILE);
     file.append(b"a\n", NOW).unwrap();
     fs::rename(place.at("logs.jsonl"), place.at("elsewhere")).unwrap();
+    fs::write(place.at("logs.jsonl"), "in its place\n").unwrap();
     file.append(b"b\n", NOW).unwrap();
+    assert_eq!(
+        (place.read("elsewhere"), place.read("logs.jsonl")),
+        ("a\n".into(), "in its place\nb\n".into())
+    );
     fs::remove_file(place.at("logs.jsonl")).unwrap();
     file.append(b"c\n", NOW).unwrap();
-    assert_eq!((place.read("elsewhere"), place.read("logs.jsonl")), ("a\n".into(), "c\n".into()));
+    assert_eq!(place.read("logs.jsonl"), "c\n");
 }
 
 #[test]
