@@ -186,19 +186,19 @@ fn sampler(variables: &Variables<'_>) -> Result<Sampler, StartError> {
         })?
         .unwrap_or(1.0);
     let by_name = |name: &str| {
-        Some(match name.strip_prefix("parentbased_").unwrap_or(name) {
+        let root = match name.strip_prefix("parentbased_").unwrap_or(name) {
             "always_on" => Sampler::AlwaysOn,
             "always_off" => Sampler::AlwaysOff,
             "traceidratio" => Sampler::TraceIdRatioBased(ratio),
             _ => return None,
-        })
+        };
+        let by_parent = name.starts_with("parentbased_");
+        Some(if by_parent { Sampler::ParentBased(Box::new(root)) } else { root })
     };
     let expected =
         "one of `always_on`, `always_off`, `traceidratio`, each also with `parentbased_` before it";
-    let root = variables.read("OTEL_TRACES_SAMPLER", expected, by_name)?;
-    let by_parent = variables.get("OTEL_TRACES_SAMPLER").is_none_or(|name| name.starts_with("parentbased_"));
-    let root = root.unwrap_or(Sampler::AlwaysOn);
-    Ok(if by_parent { Sampler::ParentBased(Box::new(root)) } else { root })
+    let sampler = variables.read("OTEL_TRACES_SAMPLER", expected, by_name)?;
+    Ok(sampler.unwrap_or_else(|| Sampler::ParentBased(Box::new(Sampler::AlwaysOn))))
 }
 
 fn span_limits(variables: &Variables<'_>) -> Result<SpanLimits, StartError> {

@@ -126,6 +126,18 @@ fn queues_samplers_and_limits_follow_the_specification() {
 }
 
 #[test]
+fn samplers_are_told_by_their_names() {
+    let check = |name: &str, expected: &str| {
+        let variables = [("OTEL_TRACES_SAMPLER", name), ("OTEL_TRACES_SAMPLER_ARG", "0.5")];
+        assert_eq!(format!("{:?}", good(&variables).sampler), expected);
+    };
+    check("", "ParentBased(AlwaysOn)");
+    check("always_off", "AlwaysOff");
+    check("parentbased_always_off", "ParentBased(AlwaysOff)");
+    check("parentbased_traceidratio", "ParentBased(TraceIdRatioBased(0.5))");
+}
+
+#[test]
 fn what_cannot_be_read_is_named_with_what_is_accepted() {
     let check = |name: &str, value: &str, expected: &str| {
         let error = read(None, &[(name, value)]).expect_err(name);

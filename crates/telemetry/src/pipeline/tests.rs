@@ -361,7 +361,7 @@ fn the_stop_keeps_its_deadline_when_the_receiver_stalls_and_dies() {
     let losses = pipeline.stopped(within);
     let elapsed = started.elapsed();
     killer.join().unwrap();
-    assert!(elapsed < within + Duration::from_millis(500), "{elapsed:?}");
+    assert!(elapsed < within * 2, "{elapsed:?}");
     assert_adds_up(&losses);
     assert_eq!((losses.spans.exported, losses.spans.dropped), (0, 1_000));
 }
@@ -378,6 +378,8 @@ fn without_a_receiver_the_stop_does_not_wait_for_one() {
     assert!(started.elapsed() < LONG / 4, "{:?}", started.elapsed());
     assert_adds_up(&losses);
     assert_eq!(losses.spans.dropped, 1);
+    // However many attempts have failed.
+    assert_eq!(screen.said("collector away").len(), 1);
 }
 
 #[test]
@@ -402,7 +404,7 @@ fn a_standard_output_that_nobody_reads_holds_nobody() {
     }
     let started = Instant::now();
     let losses = pipeline.stopped(Duration::from_secs(2));
-    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(6), "{:?}", started.elapsed());
     assert_adds_up(&losses);
     assert_eq!((losses.stdout_lines.recorded, losses.stdout_lines.exported), (20_000, 0));
     receiver.look(|taken| assert_eq!(taken.lines.len() as u64, losses.log_lines.exported));
