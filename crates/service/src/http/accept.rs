@@ -53,6 +53,7 @@ impl Acceptor {
     /// Accepts until draining begins, then what the kernel has already taken in on our behalf.
     pub(super) async fn run(mut self, draining: Draining) {
         tokio::select! {
+            biased;
             () = draining.begun() => {}
             () = self.accept_for_ever() => {}
         }

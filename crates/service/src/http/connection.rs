@@ -118,6 +118,14 @@ impl Course {
         std::future::poll_fn(|cx| {
             let mut fired = false;
             loop {
+                // Before hyper goes on, so that an answer begun from now on says `connection: close`. What is idle is
+                // asked afterwards: its next request may be here already.
+                if self.draining.is_draining()
+                    && self.seen.phase() == Phase::Serving
+                    && pace.step(&self.seen, true, false, &self.limits, Instant::now) == Step::AskToEnd
+                {
+                    connection.as_mut().graceful_shutdown();
+                }
                 if let Poll::Ready(end) = connection.as_mut().poll(cx) {
                     return Poll::Ready(Ok(end));
                 }
