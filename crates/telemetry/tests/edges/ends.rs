@@ -119,7 +119,7 @@ async fn a_body_that_breaks_is_a_failure_of_ours() {
     let body = script([Step::Data("ab"), Step::Fail]);
     let mut body = answer(asked.request, Response::new(body)).await.into_body();
     frame(&mut body).await.unwrap().unwrap();
-    assert_eq!(frame(&mut body).await.unwrap().unwrap_err(), "broke off");
+    assert!(frame(&mut body).await.unwrap().is_err());
     check(&asked.trace, (Some("200"), 200, Some("response_body"), true, "ERROR"));
 }
 

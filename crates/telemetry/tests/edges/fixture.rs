@@ -69,11 +69,16 @@ where
     response
 }
 
+#[derive(Debug, thiserror::Error)]
+#[error("the body broke off")]
+pub(crate) struct Broken;
+
 /// One thing that a body does when it is polled.
 #[derive(Debug)]
 pub(crate) enum Step {
     Data(&'static str),
     Trailers,
+    /// For good.
     Stall,
     Fail,
     Panic,
@@ -95,17 +100,20 @@ pub(crate) fn script(steps: impl IntoIterator<Item = Step>) -> Scripted {
 
 impl Body for Scripted {
     type Data = Bytes;
-    type Error = &'static str;
+    type Error = Broken;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match self.steps.pop_front() {
             Some(Step::Data(data)) => Poll::Ready(Some(Ok(Frame::data(data.into())))),
             Some(Step::Trailers) => Poll::Ready(Some(Ok(Frame::trailers(HeaderMap::new())))),
-            Some(Step::Stall) => Poll::Pending,
-            Some(Step::Fail) => Poll::Ready(Some(Err("broke off"))),
+            Some(Step::Stall) => {
+                self.steps.push_front(Step::Stall);
+                Poll::Pending
+            }
+            Some(Step::Fail) => Poll::Ready(Some(Err(Broken))),
             Some(Step::Panic) => panic!("a body's own fault"),
             None => Poll::Ready(None),
         }

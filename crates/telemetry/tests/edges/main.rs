@@ -17,3 +17,5 @@ mod heads;
 mod told;
 /// Which trace a request belongs to.
 mod trace;
+/// The layer under a real HTTP/1.1 server.
+mod wire;
