@@ -113,8 +113,12 @@ impl Asked {
 /// `Pragma: no-cache` counts as `no-cache` where there is no `Cache-Control` (RFC 9111 §5.4).
 fn read_control(fields: &HeaderMap) -> CacheControl {
     let mut control = cache_control::read(fields);
-    if !fields.contains_key(header::CACHE_CONTROL) && fields.contains_key(header::PRAGMA) {
-        control.no_cache = true;
+    if !fields.contains_key(header::CACHE_CONTROL) {
+        let mut lines = fields
+            .get_all(header::PRAGMA)
+            .iter()
+            .flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+        control.no_cache = lines.any(|item| item.trim_ascii().eq_ignore_ascii_case(b"no-cache"));
     }
     control
 }
@@ -183,6 +187,8 @@ mod tests {
         check(&[("authorization", "Basic x")], false);
         check(&[("cache-control", "no-cache")], false);
         check(&[("cache-control", "max-age=0")], false);
-        check(&[("pragma", "no-cache")], false);
+        check(&[("pragma", "x, No-Cache")], false);
+        check(&[("pragma", "x")], true);
+        check(&[("pragma", "no-cache"), ("cache-control", "x")], true);
     }
 }

@@ -86,19 +86,21 @@ pub(crate) struct Entry {
     pub(crate) body: Arc<[Bytes]>,
     /// Bytes of the body.
     pub(crate) length: u64,
+    /// Numbers the fetches of a key: of two, the one that began later has the newer answer.
+    fetch: u64,
     weight: usize,
 }
 
 impl Entry {
-    pub(crate) fn new(head: Arc<Head>, body: Arc<[Bytes]>) -> Entry {
+    pub(crate) fn new(head: Arc<Head>, body: Arc<[Bytes]>, fetch: u64) -> Entry {
         let length = body.iter().map(Bytes::len).sum::<usize>();
         let weight = ENTRY + head.weight() + length + body.len() * PIECE;
-        Entry { head, body, length: length as u64, weight }
+        Entry { head, body, length: length as u64, fetch, weight }
     }
 
     /// This one's body under a confirmed head.
-    pub(crate) fn with_head(&self, head: Head) -> Entry {
-        Entry::new(Arc::new(head), Arc::clone(&self.body))
+    pub(crate) fn with_head(&self, head: Head, fetch: u64) -> Entry {
+        Entry::new(Arc::new(head), Arc::clone(&self.body), fetch)
     }
 
     pub(crate) fn is_fresh(&self, now: SystemTime) -> bool {
@@ -117,6 +119,12 @@ impl Variants {
     fn new(entries: Vec<Arc<Entry>>) -> Variants {
         let weight = size_of::<Variants>() + entries.iter().map(|entry| entry.weight).sum::<usize>();
         Variants { entries: entries.into_boxed_slice(), weight }
+    }
+
+    /// Whether the variant that an entry would take the place of is of a later fetch.
+    pub(crate) fn outdates(&self, entry: &Entry) -> bool {
+        let same = |other: &&Arc<Entry>| other.head.selection == entry.head.selection;
+        self.entries.iter().find(same).is_some_and(|other| other.fetch > entry.fetch)
     }
 
     /// Those of `before` with `entry` in place of the one with its selection.

@@ -149,7 +149,9 @@ impl Fetch {
         let (status, filled_by) = (entry.head.status, entry.head.filled_by.clone());
         let (entry, stays) = match may_store(&self.asked, status, &fields, requested, received) {
             Ok(storable) => {
-                let entry = Arc::new(entry.with_head(Head::new(status, fields, storable, filled_by)));
+                let entry = Arc::new(
+                    entry.with_head(Head::new(status, fields, storable, filled_by), self.ticket.fetch),
+                );
                 let stays = self.store.put(&self.ticket, Arc::clone(&entry));
                 (entry, stays)
             }
@@ -157,7 +159,7 @@ impl Fetch {
                 if refusal != Refusal::RequestNoStore {
                     self.store.supersede(&self.asked);
                 }
-                (Arc::new(entry.with_head(entry.head.confirmed(fields, received))), false)
+                (Arc::new(entry.with_head(entry.head.confirmed(fields, received), self.ticket.fetch)), false)
             }
         };
         Came::Other(Fetched::Confirmed(entry, stays))
@@ -290,7 +292,7 @@ impl Fetch {
     }
 
     fn keep(&self, head: &Arc<Head>, chunks: Vec<Bytes>) {
-        let entry = Entry::new(Arc::clone(head), gathered(chunks));
+        let entry = Entry::new(Arc::clone(head), gathered(chunks), self.ticket.fetch);
         self.store.put(&self.ticket, Arc::new(entry));
         self.store.close(&self.asked.key, &self.flight);
     }

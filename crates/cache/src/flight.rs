@@ -165,9 +165,12 @@ impl Flight {
         poll_fn(|cx| self.poll_fetch(cx, |state| state.passengers == 0)).await;
     }
 
-    /// Returns once there is room for more of an answer that is not kept.
+    /// Returns once there is room for more of an answer that is not kept, or nobody left to read it.
     pub(crate) async fn room(&self) {
-        poll_fn(|cx| self.poll_fetch(cx, |state| !state.passing || state.held < AHEAD)).await;
+        poll_fn(|cx| {
+            self.poll_fetch(cx, |state| !state.passing || state.held < AHEAD || state.passengers == 0)
+        })
+        .await;
     }
 
     fn poll_fetch(&self, cx: &Context<'_>, done: impl Fn(&State) -> bool) -> Poll<()> {

@@ -51,7 +51,7 @@ mod tests {
         let (request, answer) = (asked(Method::GET, "/a", request), fields(answer));
         let storable = may_store(&request, StatusCode::OK, &answer, at(0.0), at(0.0)).expect("storable");
         let head = Head::new(StatusCode::OK, answer, storable, SpanContext::NONE);
-        Arc::new(Entry::new(Arc::new(head), Arc::new([])))
+        Arc::new(Entry::new(Arc::new(head), Arc::new([]), 0))
     }
 
     fn check(stored: &[Arc<Entry>], request: &[(&str, &str)], now: f64, expected: &str) {

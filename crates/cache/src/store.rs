@@ -61,6 +61,8 @@ pub struct Store {
 struct Stripe {
     /// Counts invalidations.
     generation: u64,
+    /// Counts fetches.
+    fetches: u64,
     flights: HashMap<Key, Arc<Flight>>,
 }
 
@@ -68,6 +70,8 @@ struct Stripe {
 #[derive(Clone, Debug)]
 pub(crate) struct Ticket {
     pub(crate) key: Key,
+    /// Later fetches of a key have higher ones.
+    pub(crate) fetch: u64,
     generation: u64,
 }
 
@@ -164,7 +168,7 @@ impl Store {
 
     /// For a fetch that nobody else may join.
     pub(crate) fn ticket(&self, key: &Key) -> Ticket {
-        Ticket { key: key.clone(), generation: self.stripe(key).generation }
+        self.stripe(key).ticket(key)
     }
 
     /// Joins the flight for a key or starts it with `flight`; `seen` is what the plan to go forward was made from.
@@ -182,7 +186,7 @@ impl Store {
             return Boarding::Again;
         }
         stripe.flights.insert(key.clone(), Arc::clone(flight));
-        Boarding::Lead(Ticket { key: key.clone(), generation: stripe.generation })
+        Boarding::Lead(stripe.ticket(key))
     }
 
     /// Nobody joins this flight any more.
@@ -193,13 +197,17 @@ impl Store {
         }
     }
 
-    /// Stores an entry, unless its key was invalidated since the fetch began; says whether it did.
+    /// Stores an entry, unless its key was invalidated since the fetch began or a later fetch was quicker; says
+    /// whether it did.
     pub(crate) fn put(&self, ticket: &Ticket, entry: Arc<Entry>) -> bool {
         let stripe = self.stripe(&ticket.key);
         if stripe.generation != ticket.generation {
             return false;
         }
         let before = self.entries.peek(&ticket.key);
+        if before.as_ref().is_some_and(|before| before.outdates(&entry)) {
+            return false;
+        }
         let variants = Variants::with(before.as_deref(), entry);
         self.entries.insert(ticket.key.clone(), Arc::new(variants));
         self.alone.remove(&ticket.key.digest());
@@ -228,6 +236,13 @@ impl Store {
         let nth = key.digest() as usize % self.stripes.len();
         // Nothing in a stripe is ever half done, so that one whose holder panicked is still right.
         self.stripes[nth].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Stripe {
+    fn ticket(&mut self, key: &Key) -> Ticket {
+        self.fetches += 1;
+        Ticket { key: key.clone(), fetch: self.fetches, generation: self.generation }
     }
 }
 

@@ -109,7 +109,24 @@ async fn a_large_answer_whose_client_left_is_given_up() {
     let origin = Origin::start(move |_| answer.clone()).await;
     let cache = Running::start(&origin).await;
     drop(cache.open("GET", "/a", &[]).await);
-    gone.passed().await;
+    gone.opened("the origin is rid of its answer").await;
+    assert!(cache.store.is_empty());
+}
+
+#[tokio::test]
+async fn an_answer_too_large_for_the_store_is_given_up_with_its_client() {
+    let (never, gone) = (Gate::shut(), Gate::shut());
+    let mut answer = reply(200, &[FRESH], "").chunked().told_when_dropped(&gone);
+    for _ in 0..24 {
+        answer = answer.then(Step::Send(pattern(1 << 20)));
+    }
+    let answer = answer.then(Step::Wait(never));
+    let origin = Origin::start(move |_| answer.clone()).await;
+    let cache = Running::with(origin.address, Memory { total: 16 << 20, object: 1 << 20 }).await;
+    let mut opened = cache.open("GET", "/a", &[]).await;
+    opened.response.body_mut().frame().await.expect("a frame").expect("data");
+    drop(opened);
+    gone.opened("the origin is rid of its answer").await;
     assert!(cache.store.is_empty());
 }
 

@@ -22,8 +22,12 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::watch,
+    time::timeout,
 };
 use tower::{Layer, Service};
+
+/// How long is waited for what must come.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A door that is shut until it is opened, for good.
 #[derive(Clone, Debug)]
@@ -38,7 +42,12 @@ impl Gate {
         self.0.send_replace(true);
     }
 
-    pub(crate) async fn passed(&self) {
+    /// Waits until it is open; fails in the end, naming `what` was waited for.
+    pub(crate) async fn opened(&self, what: &str) {
+        until(|| what.to_owned(), || *self.0.borrow()).await;
+    }
+
+    async fn passed(&self) {
         let mut open = self.0.subscribe();
         let _ = open.wait_for(|open| *open).await;
     }
@@ -346,7 +355,8 @@ impl Running {
         let mut request =
             request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).expect("a request");
         request.headers_mut().entry("host").or_insert(HeaderValue::from_static("e"));
-        let response = sender.send_request(request).await.expect("an answer");
+        let answer = sender.send_request(request);
+        let response = timeout(PATIENCE, answer).await.expect("an answer in time").expect("an answer");
         Opened { response, trace_id, _connection: connection, _sender: sender }
     }
 }
@@ -379,7 +389,9 @@ impl Opened {
     pub(crate) async fn whole(mut self) -> Got {
         let mut body = Vec::new();
         let mut broken = false;
-        while let Some(frame) = self.response.body_mut().frame().await {
+        while let Some(frame) =
+            timeout(PATIENCE, self.response.body_mut().frame()).await.expect("more of the body in time")
+        {
             match frame {
                 Ok(frame) => body.extend_from_slice(frame.data_ref().expect("no trailers")),
                 Err(_) => {
@@ -453,11 +465,11 @@ impl Got {
     }
 }
 
-/// Waits until `condition` holds; after ten seconds fails with what `state` says.
+/// Waits until `condition` holds; fails in the end with what `state` says.
 pub(crate) async fn until(state: impl Fn() -> String, condition: impl Fn() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < Duration::from_secs(10), "not within 10 s: {}", state());
+        assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}: {}", state());
         tokio::task::yield_now().await;
     }
 }

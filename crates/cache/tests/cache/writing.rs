@@ -102,6 +102,29 @@ async fn an_answer_fetched_before_a_write_does_not_come_back_after_it() {
 }
 
 #[tokio::test]
+async fn of_two_fetches_at_once_the_later_ones_answer_stays() {
+    let head = Gate::shut();
+    let slow = head.clone();
+    let origin = Origin::start(move |seen| match seen.nth {
+        0 => reply(200, &[FRESH], "old").after(&slow),
+        _ => reply(200, &[FRESH], "new"),
+    })
+    .await;
+    let cache = Running::start(&origin).await;
+    let reload = [("cache-control", "no-cache")];
+    let old = tokio::spawn({
+        let cache = cache.clone();
+        async move { cache.ask("GET", "/a", &reload).await }
+    });
+    until(|| "the first GET is on its way".into(), || origin.count() == 1).await;
+    assert_eq!(cache.ask("GET", "/a", &reload).await.text(), "new");
+    head.open();
+    assert_eq!(old.await.expect("an answer").text(), "old");
+    let after = cache.get("/a").await;
+    assert_eq!((after.text(), after.is_hit()), ("new", true));
+}
+
+#[tokio::test]
 async fn a_body_still_arriving_during_a_write_is_not_stored() {
     let rest = Gate::shut();
     let slow = rest.clone();
