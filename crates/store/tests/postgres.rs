@@ -53,6 +53,12 @@ impl Place for Database {
     fn strange_time(&self) -> &'static str {
         "UPDATE bookings SET starts_at = '-infinity'"
     }
+
+    fn slow_down(&self) -> &'static str {
+        "CREATE FUNCTION sleep() RETURNS trigger LANGUAGE plpgsql AS
+         $$ BEGIN PERFORM pg_sleep(600); RETURN NEW; END $$;
+         CREATE TRIGGER slow BEFORE INSERT ON bookings FOR EACH ROW EXECUTE FUNCTION sleep()"
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,6 +172,11 @@ async fn a_lock_held_by_somebody_else_is_not_waited_for_forever() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_takes_too_long_is_ended() {
+    bounds::a_statement_that_takes_too_long_is_ended(&Database::new().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_caller_that_leaves_tears_nothing() {
     bounds::a_caller_that_leaves_tears_nothing(&Database::new().await).await;
 }
@@ -272,4 +283,15 @@ async fn a_database_that_is_away_is_named_without_its_password() {
     let refused = Store::open(&url, &Settings::default()).await.unwrap_err();
     assert_eq!(refused.to_string(), format!("cannot prepare PostgreSQL at 127.0.0.1:{port}"));
     assert!(!format!("{refused:?}").contains("secret"), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_never_answers_is_not_waited_for() {
+    // Connections are made by the system; nobody ever reads from them.
+    let deaf = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://u@127.0.0.1:{}/bookings", deaf.local_addr().unwrap().port());
+    let begun = Instant::now();
+    let refused = Store::open(&url, &behaviour::impatient()).await.unwrap_err();
+    assert!(format!("{refused:?}").contains("no answer within"), "{refused:?}");
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
 }

@@ -67,6 +67,11 @@ impl Place for File {
     fn strange_time(&self) -> &'static str {
         "UPDATE bookings SET starts_at = -9223372036854775807"
     }
+
+    fn slow_down(&self) -> &'static str {
+        "CREATE VIEW endless AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n;
+         CREATE TRIGGER slow BEFORE INSERT ON bookings BEGIN SELECT count(*) FROM endless; END"
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,6 +182,11 @@ async fn who_finds_all_connections_in_use_is_told_in_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_held_by_somebody_else_is_not_waited_for_forever() {
     bounds::a_lock_held_by_somebody_else_is_not_waited_for_forever(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_takes_too_long_is_ended() {
+    bounds::a_statement_that_takes_too_long_is_ended(&File::new()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -78,6 +78,17 @@ pub(crate) async fn a_lock_held_by_somebody_else_is_not_waited_for_forever(place
     .await;
 }
 
+pub(crate) async fn a_statement_that_takes_too_long_is_ended(place: &dyn Place) {
+    let store = place.open_with(&impatient()).await;
+    let id = keep(&store, &booking("room", 60, 120)).await.id;
+    place.execute(place.slow_down()).await.unwrap();
+    let begun = Instant::now();
+    assert_eq!(kind(store.create(booking("hall", 60, 120), None).await), "unavailable");
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    let changed = store.change(id, at(1), |_| Ok::<_, Error>(Change::Cancel)).await;
+    assert_eq!(kind(changed), "ok", "its connection is free again");
+}
+
 pub(crate) async fn a_caller_that_leaves_tears_nothing(place: &dyn Place) {
     let store = place.open_with(&Settings { connections: 2, ..Settings::default() }).await;
     let id = keep(&store, &booking("room", 0, 1)).await.id;
@@ -124,7 +135,9 @@ pub(crate) async fn a_panic_in_a_decision_costs_one_request(place: &dyn Place) {
         let decide = |_: &_| -> Result<Change, Error> { panic!("as it happens") };
         assert_eq!(kind(store.change(id, at(1), decide).await), "internal");
     }
-    assert_eq!(store.get(id).await.unwrap().version, 1);
+    let other = place.open_with(&impatient()).await;
+    let left = other.change(id, at(1), |_| Ok::<_, Error>(Change::Leave)).await;
+    assert_eq!(left.unwrap().version, 1, "no lock was left behind");
     assert_eq!(kind(store.change(id, at(1), |_| Ok::<_, Error>(Change::Cancel)).await), "ok");
 }
 

@@ -30,6 +30,8 @@ pub(crate) trait Place: Send + Sync {
     fn hold(&self) -> BoxFuture<'_, Box<dyn Send>>;
     /// A statement that writes a time that no store would write, into every booking.
     fn strange_time(&self) -> &'static str;
+    /// A statement that makes every later insert of a booking take forever.
+    fn slow_down(&self) -> &'static str;
 }
 
 impl dyn Place + '_ {
