@@ -147,6 +147,29 @@ fn a_hit_names_the_trace_that_stored_the_entry() {
 }
 
 #[test]
+fn a_failure_stands_behind_what_the_cache_decided() {
+    let lost = json!({"throughline.cache.result": "miss", "throughline.cache.reason": "uri-miss", "error.type": "connect"});
+    let failed = with(
+        span(1, 0, "GET", SERVER, [0.0, 1.0], http(503, lost)),
+        "status",
+        json!({"code": 2, "message": "refused"}),
+    );
+    check(
+        "failure",
+        &[request("cache", &[failed])],
+        &[],
+        expect![[r#"
+        GET /api/bookings/0192f0c1-7a3e-7bbf-8d1c-0e5a4b6c7d8e → 503 (connect) in 1.00 ms
+        trace 4bf92f3577b34da6a3ce929d0e0e4736 at 2026-11-21 22:26:40.123 UTC
+        cache: 1 span, 0 log lines, complete
+
+        start ms                                                           took ms  own ms  █ own  ░ waiting
+            0.00  cache GET 503 miss (uri-miss) failed: connect: refused      1.00    1.00  ████████████████
+    "#]],
+    );
+}
+
+#[test]
 fn a_link_that_leads_out_of_the_files_is_said_to() {
     let caller = linked(
         span(1, 0, "GET", SERVER, [0.0, 0.6], http(404, json!({}))),

@@ -20,16 +20,16 @@ pub(super) fn of(node: &Node, span: &Span, service: Option<Style>) -> Vec<Piece>
         pieces.push(Piece::new(Style::Dim, visible(&database)));
     }
     pieces.extend(status(span));
-    if let Some((number, of)) = node.attempt {
-        let reason = span.text(&[names::RETRY_REASON]).map(|reason| format!(" after {}", visible(&reason)));
-        pieces.push(Piece::new(Style::Warn, format!("attempt {number}/{of}{}", reason.unwrap_or_default())));
-    }
-    pieces.extend(failure(span));
     if let Some(result) = span.text(&[names::CACHE_RESULT]) {
         pieces.push(Piece::new(Style::Bold, visible(&result)));
         let reason = span.text(&[names::CACHE_REASON]).filter(|reason| *reason != result);
         pieces.extend(reason.map(|reason| Piece::new(Style::Dim, format!("({})", visible(&reason)))));
     }
+    if let Some((number, of)) = node.attempt {
+        let reason = span.text(&[names::RETRY_REASON]).map(|reason| format!(" after {}", visible(&reason)));
+        pieces.push(Piece::new(Style::Warn, format!("attempt {number}/{of}{}", reason.unwrap_or_default())));
+    }
+    pieces.extend(failure(span));
     pieces.extend(pool(span));
     if span.end < span.start {
         pieces.push(Piece::new(Style::Warn, "ends before it starts"));
