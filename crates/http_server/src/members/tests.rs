@@ -1,3 +1,5 @@
+//! Members as clients write them: tables for each method, and properties for what strangers send.
+
 use proptest::prelude::*;
 use serde_json::json;
 use store::Status;
