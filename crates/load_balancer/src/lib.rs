@@ -16,7 +16,10 @@ use telemetry::{ServerLayer, TrustedPeers};
 use tower::{BoxError, Service, ServiceBuilder};
 use upstream::{Client, Upstream};
 
-use crate::{proxy::Edge, via::Pseudonym};
+use crate::{
+    proxy::{Edge, Proxy},
+    via::Pseudonym,
+};
 
 /// One request through the edge.
 mod proxy;
@@ -76,7 +79,7 @@ async fn open(settings: Settings, life: &mut Life) -> Result<(), service::Error>
         Box::pin(std::future::ready(usable))
     });
 
-    let edge = Arc::new(Edge { trusted, pseudonym: Pseudonym::of(fastrand::u64(..)) });
+    let edge = Edge { trusted, pseudonym: Pseudonym::of(fastrand::u64(..)) };
     let bounds = limits.clone();
     life.serve(listen, limits, false, move |_thread| layers(&edge, upstream.client(), &bounds))?;
     Ok(())
@@ -84,7 +87,7 @@ async fn open(settings: Settings, life: &mut Life) -> Result<(), service::Error>
 
 /// What a request passes on its way in, outermost first.
 fn layers(
-    edge: &Arc<Edge>,
+    edge: &Edge,
     client: Client,
     limits: &Limits,
 ) -> impl Service<
@@ -95,7 +98,7 @@ fn layers(
 > + Clone
 + Send
 + use<> {
-    let edge = edge.clone();
+    let proxy = Arc::new(Proxy { edge: edge.clone(), client });
     ServiceBuilder::new()
         // Outermost: the target is written down in the form in which it is used.
         .map_request(proxy::normalise)
@@ -104,7 +107,7 @@ fn layers(
         // Before the proxy: it must not begin what is bound to fail.
         .layer(LimitsLayer::new(limits.clone()))
         .service(tower::service_fn(move |request| {
-            let answer = proxy::pass(client.clone(), edge.clone(), request);
+            let answer = proxy::pass(proxy.clone(), request);
             async { Ok::<_, Infallible>(answer.await) }
         }))
 }

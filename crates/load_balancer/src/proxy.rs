@@ -18,11 +18,18 @@ use crate::{
     via::Pseudonym,
 };
 
-/// What all requests share.
-#[derive(Debug)]
+/// What all requests of a process share.
+#[derive(Clone, Debug)]
 pub(crate) struct Edge {
     pub(crate) trusted: TrustedPeers,
     pub(crate) pseudonym: Pseudonym,
+}
+
+/// What all requests of a thread share: nothing here is counted by two threads at once.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    pub(crate) edge: Edge,
+    pub(crate) client: Client,
 }
 
 /// The body of an answer: a replica's, streamed, or our own.
@@ -40,16 +47,13 @@ pub(crate) fn normalise<B>(mut request: Request<B>) -> Request<B> {
 }
 
 /// Passes a request on, or answers it.
-pub(crate) async fn pass(
-    client: Client,
-    edge: Arc<Edge>,
-    mut request: Request<LimitedBody<Incoming>>,
-) -> Response<Answer> {
+pub(crate) async fn pass(proxy: Arc<Proxy>, mut request: Request<LimitedBody<Incoming>>) -> Response<Answer> {
+    let Proxy { edge, client } = &*proxy;
     let bad_target = request.extensions().get::<BadTarget>().copied();
     if let Some(refusal) = admit::refusal(&request, bad_target, &edge.pseudonym) {
         return refuse(refusal).map(Either::Right);
     }
-    stamp(&edge, &mut request);
+    stamp(edge, &mut request);
     let key = key(&request);
     match client.send(request.map(|body| body.map_err(fault)), Some(key)).await {
         Ok(mut response) => {

@@ -1,6 +1,6 @@
 //! The whole edge, between raw sockets and scripted replicas.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use clap::Parser;
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
@@ -48,7 +48,7 @@ impl Lb {
         let address = listener.local_addr().unwrap();
         let upstream = Upstream::start(settings.upstream).await.unwrap();
         let edge = Edge { trusted: settings.trusted_peers, pseudonym: Pseudonym::of(fastrand::u64(..)) };
-        let (edge, client, limits) = (Arc::new(edge), upstream.client(), settings.limits);
+        let (client, limits) = (upstream.client(), settings.limits);
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             loop {
