@@ -287,3 +287,64 @@ impl Drop for Passenger {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        storing::may_store,
+        tests::{asked, at, fields},
+    };
+    use futures_util::FutureExt;
+    use http::{Method, StatusCode};
+
+    fn head() -> Arc<Head> {
+        let (asked, answer) = (asked(Method::GET, "/a", &[]), fields(&[("cache-control", "max-age=60")]));
+        let storable = may_store(&asked, StatusCode::OK, &answer, at(0.0), at(0.0)).expect("storable");
+        Arc::new(Head::new(StatusCode::OK, answer, storable, SpanContext::NONE))
+    }
+
+    /// What a follower knows by now.
+    fn known(follower: &Passenger) -> &'static str {
+        match follower.landing().now_or_never() {
+            None => "nothing",
+            Some(Landing::Streams(_)) => "streams",
+            Some(Landing::Confirmed(_)) => "confirmed",
+            Some(Landing::Alone) => "alone",
+        }
+    }
+
+    #[test]
+    fn followers_of_an_answer_without_length_wait_for_its_end() {
+        let check = |sized: bool, end: fn(&Flight), before: &str, after: &str| {
+            let (flight, _leader) = Flight::new(SpanContext::NONE);
+            let follower = Flight::board(&flight);
+            assert_eq!(known(&follower), "nothing");
+            flight.stream(head(), sized);
+            flight.push("a".into());
+            assert_eq!(known(&follower), before, "{sized}");
+            end(&flight);
+            assert_eq!(known(&follower), after, "{sized}");
+        };
+        check(true, Flight::finish, "streams", "streams");
+        check(false, Flight::finish, "nothing", "streams");
+        check(false, Flight::ended, "nothing", "alone");
+        check(false, Flight::pass, "nothing", "alone");
+    }
+
+    #[test]
+    fn what_is_not_kept_is_held_back_by_its_reader_alone() {
+        let (flight, leader) = Flight::new(SpanContext::NONE);
+        let mut leader = Box::pin(leader);
+        flight.pass();
+        flight.push(vec![0; AHEAD].into());
+        assert!(flight.room().now_or_never().is_none(), "the reader is behind");
+        let cx = Context::from_waker(Waker::noop());
+        assert!(matches!(leader.as_mut().poll_chunk(&cx), Poll::Ready(Some(Ok(_)))));
+        assert!(flight.room().now_or_never().is_some(), "the reader has caught up");
+        flight.push(vec![0; AHEAD].into());
+        drop(leader);
+        assert!(flight.room().now_or_never().is_some(), "nobody reads any more");
+        assert!(flight.deserted().now_or_never().is_some());
+    }
+}

@@ -92,7 +92,7 @@ async fn a_small_answer_whose_client_left_is_still_stored() {
     let answer = reply(200, &[FRESH], "he").then(Step::Wait(rest.clone())).then(Step::Send("llo".into()));
     let origin = Origin::start(move |_| answer.clone()).await;
     let cache = Running::start(&origin).await;
-    drop(cache.open("GET", "/a", &[]).await);
+    cache.open("GET", "/a", &[]).await.leave().await;
     rest.open();
     until(|| format!("{} stored", cache.store.len()), || cache.store.len() == 1).await;
     let hit = cache.get("/a").await;

@@ -385,6 +385,13 @@ impl Opened {
         last.map_or("none", |value| value.to_str().expect("text"))
     }
 
+    /// Closes the connection, and waits until the cache has noticed.
+    pub(crate) async fn leave(self) {
+        let trace_id = self.trace_id.clone();
+        drop(self);
+        line_of(&trace_id).await;
+    }
+
     /// Reads it to its end, or to where it breaks off.
     pub(crate) async fn whole(mut self) -> Got {
         let mut body = Vec::new();
@@ -456,13 +463,14 @@ impl Got {
 
     /// The cache's line of this request.
     pub(crate) async fn line(&self) -> serde_json::Value {
-        let find = || {
-            let lines = telemetry::testing::lines(&self.trace_id);
-            lines.into_iter().find(|line| line["message"] == "request")
-        };
-        until(|| format!("lines {:?}", telemetry::testing::lines(&self.trace_id)), || find().is_some()).await;
-        find().expect("just seen")
+        line_of(&self.trace_id).await
     }
+}
+
+async fn line_of(trace_id: &str) -> serde_json::Value {
+    let find = || telemetry::testing::lines(trace_id).into_iter().find(|line| line["message"] == "request");
+    until(|| format!("lines {:?}", telemetry::testing::lines(trace_id)), || find().is_some()).await;
+    find().expect("just seen")
 }
 
 /// Waits until `condition` holds; fails in the end with what `state` says.

@@ -133,6 +133,51 @@ async fn requests_for_what_could_not_be_shared_do_not_wait_for_each_other_again(
 }
 
 #[tokio::test]
+async fn requests_for_what_must_be_validated_do_not_wait_for_each_other() {
+    let gate = Gate::shut();
+    let slow = gate.clone();
+    let origin = Origin::start(move |seen| match seen.nth {
+        0 => reply(200, &[("cache-control", "no-cache"), ("etag", "\"a\"")], "hello"),
+        1 => reply(304, &[], "").after(&slow),
+        _ => reply(304, &[], ""),
+    })
+    .await;
+    let cache = Running::start(&origin).await;
+    cache.get("/a").await;
+    let slow = tokio::spawn({
+        let cache = cache.clone();
+        async move { cache.get("/a").await }
+    });
+    until(|| "the slow one is on its way".into(), || origin.count() == 2).await;
+    assert_eq!(cache.get("/a").await.member(), "cache; fwd=stale; fwd-status=304; stored");
+    assert_eq!(origin.count(), 3);
+    gate.open();
+    assert_eq!(slow.await.expect("an answer").text(), "hello");
+}
+
+#[tokio::test]
+async fn a_request_with_a_condition_of_its_own_is_followed_by_nobody() {
+    let (conditional, gate) = (Gate::shut(), Gate::shut());
+    let slow = (conditional.clone(), gate.clone());
+    let origin = Origin::start(move |seen| match seen.field("if-none-match") {
+        Some(_) => reply(304, &[("etag", "\"a\"")], "").after(&slow.0),
+        None => reply(200, &[FRESH, ("etag", "\"a\"")], "hello").after(&slow.1),
+    })
+    .await;
+    let cache = Running::start(&origin).await;
+    let first = tokio::spawn({
+        let cache = cache.clone();
+        async move { cache.ask("GET", "/a", &[("if-none-match", "\"a\"")]).await }
+    });
+    until(|| "the first is on its way".into(), || origin.count() == 1).await;
+    let got = together(&cache, 10, &gate, &[]).await;
+    assert!(got.iter().all(|got| got.text() == "hello"));
+    assert_eq!((origin.count(), collapsed(&got)), (2, 9));
+    conditional.open();
+    assert_eq!(first.await.expect("an answer").status, 304);
+}
+
+#[tokio::test]
 async fn an_answer_for_another_variant_is_not_shared() {
     let vary = [FRESH, ("vary", "accept")];
     let answer = move |seen: &Seen| reply(200, &vary, seen.field("accept").unwrap_or("-").to_owned());
