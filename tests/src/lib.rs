@@ -20,6 +20,8 @@ pub mod postgres;
 mod binary;
 /// An HTTP client that remembers nothing between requests.
 mod client;
+/// A table that is held, so that a request can be caught in flight.
+mod held;
 /// One service as a process of its own.
 mod service;
 /// What the files tell of one request, read without the code under test.
@@ -31,6 +33,7 @@ mod wait;
 
 pub use binary::throughline;
 pub use client::{Answer, Client};
+pub use held::Held;
 pub use service::Service;
 pub use story::{Line, Span, Story};
 pub use system::{Process, System, SystemBuilder};
