@@ -1,3 +1,5 @@
+//! One file: appended to, taken over half written, full, moved away, turned.
+
 use std::{
     num::NonZeroU32,
     os::unix::fs::{PermissionsExt as _, symlink},

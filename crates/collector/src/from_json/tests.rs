@@ -1,3 +1,5 @@
+//! OTLP/JSON as senders spell it: what is read, and what is refused.
+
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 
 use super::*;

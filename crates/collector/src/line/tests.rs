@@ -1,3 +1,5 @@
+//! The flat line of records, ours and strangers'.
+
 use expect_test::{Expect, expect};
 use opentelemetry_proto::tonic::{
     common::v1::{AnyValue, KeyValue, any_value::Value},

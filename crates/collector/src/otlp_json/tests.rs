@@ -1,3 +1,5 @@
+//! The written form, held to recorded files.
+
 use expect_test::expect_file;
 
 use crate::samples;

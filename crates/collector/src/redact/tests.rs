@@ -1,3 +1,5 @@
+//! Secrets planted wherever text can stand, and what must stay as it is.
+
 use opentelemetry_proto::tonic::{
     collector::{
         logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,

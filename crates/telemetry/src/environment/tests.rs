@@ -1,3 +1,5 @@
+//! Tables of variables, and what they come to mean.
+
 use std::collections::BTreeMap;
 
 use http::HeaderValue;
