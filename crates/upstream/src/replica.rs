@@ -90,16 +90,12 @@ impl Replica {
         self.health().abandon_probe(now);
     }
 
-    /// The head of an answer came.
-    pub(crate) fn answered(&self, now: Instant, took: Duration) {
-        self.latency.answered(now, took);
-        self.well(now);
-    }
-
-    /// An answer came that says something is wrong, but not that the replica should be left alone (a 500).
-    pub(crate) fn answered_badly(&self, now: Instant, took: Duration) {
-        self.latency.failed(now, took);
-        self.well(now);
+    /// The head of an answer came; a bad one (a 500) counts as slow.
+    pub(crate) fn heard(&self, now: Instant, took: Duration, bad: bool) {
+        match bad {
+            true => self.latency.failed(now, took),
+            false => self.latency.answered(now, took),
+        }
     }
 
     /// No answer, or one that says the replica cannot serve.
@@ -112,7 +108,8 @@ impl Replica {
         self.tell(change);
     }
 
-    fn well(&self, now: Instant) {
+    /// An answer is as good as whole: the replica takes requests.
+    pub(crate) fn well(&self, now: Instant) {
         if self.doubtful.load(Relaxed) {
             let mut health = self.health();
             let change = health.succeeded(now);

@@ -15,12 +15,23 @@ pub(crate) struct Visit {
     _place: Place,
     started: Instant,
     scope: Option<Scope>,
-    told: bool,
+    verdict: Verdict,
+}
+
+/// What the stay says of the replica so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// Nothing yet.
+    Open,
+    /// The head of a good answer came; its body may still break off.
+    GoodSoFar,
+    Told,
 }
 
 impl Visit {
     pub(crate) fn begin(replica: Arc<Replica>, place: Place, spirit: Spirit, scope: Option<Scope>) -> Visit {
-        Visit { replica, spirit, _place: place, started: Instant::now(), scope, told: false }
+        let (started, verdict) = (Instant::now(), Verdict::Open);
+        Visit { replica, spirit, _place: place, started, scope, verdict }
     }
 
     pub(crate) fn started(&self) -> Instant {
@@ -29,21 +40,24 @@ impl Visit {
 
     /// The head of an answer came.
     pub(crate) fn answered(&mut self, status: StatusCode, headers: &HeaderMap) {
-        self.told = true;
         let now = Instant::now();
         let took = now.saturating_duration_since(self.started);
         if retry::refusal(status, headers).is_some() {
             self.replica.failed(now, took);
-        } else if status.is_server_error() {
-            self.replica.answered_badly(now, took);
-        } else {
-            self.replica.answered(now, took);
+            self.verdict = Verdict::Told;
+            return;
+        }
+        self.replica.heard(now, took, status.is_server_error());
+        self.verdict = Verdict::GoodSoFar;
+        if self.spirit != Spirit::Trust {
+            // Others wait to hear whether the replica is back; the body may take for ever.
+            self.replica.well(now);
         }
     }
 
     /// No answer came, or it broke off.
     pub(crate) fn failed(&mut self) {
-        self.told = true;
+        self.verdict = Verdict::Told;
         let now = Instant::now();
         self.replica.failed(now, now.saturating_duration_since(self.started));
     }
@@ -60,8 +74,10 @@ impl Drop for Visit {
         if let Some(scope) = &self.scope {
             scope.add_upstream(now.saturating_duration_since(self.started));
         }
-        if !self.told && self.spirit == Spirit::Probe {
-            self.replica.abandon_probe(now);
+        match self.verdict {
+            Verdict::Open if self.spirit == Spirit::Probe => self.replica.abandon_probe(now),
+            Verdict::GoodSoFar => self.replica.well(now),
+            Verdict::Open | Verdict::Told => {}
         }
     }
 }

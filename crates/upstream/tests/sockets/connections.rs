@@ -108,22 +108,28 @@ async fn no_more_than_the_bound_stay_idle() {
 async fn a_post_is_not_lost_to_a_connection_that_was_closed_while_idle() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let (tell, closed) = mpsc::channel();
+    let (close, told_to_close) = mpsc::channel::<()>();
+    let (tell, closed) = mpsc::channel::<()>();
     std::thread::spawn(move || {
         while let Ok((mut stream, _)) = listener.accept() {
             let mut bytes = [0; 4096];
             if stream.read(&mut bytes).is_ok_and(|read| read > 0) {
                 stream.write_all(ok("hello").as_bytes()).unwrap();
             }
+            let _ = told_to_close.recv();
             drop(stream);
             let _ = tell.send(());
         }
     });
     let flags = Flags::parse_from(["test", "--upstream", &url]);
     let client = Upstream::start(flags.settings).await.unwrap().client();
-    for _ in 0..50 {
+    for _ in 0..20 {
         assert_eq!(ask(&client, Method::POST, "once").await.unwrap(), "hello");
-        // Blocks this runtime on purpose: it does not hear of the closing.
+        // Lets the connection come to rest, then blocks this runtime on purpose: it does not hear of the closing.
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        close.send(()).unwrap();
         closed.recv().unwrap();
     }
 }

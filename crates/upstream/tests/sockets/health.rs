@@ -89,3 +89,24 @@ async fn a_key_stays_at_its_replica() {
     }
     assert_eq!(homes.len(), 2, "keys are spread");
 }
+
+#[tokio::test]
+async fn what_counts_as_failing_is_what_the_replica_is_to_blame_for() {
+    let check = async |answer: &'static str, usable: bool| {
+        let replica = Replica::start(move |_| Act::Last(answer.into())).await;
+        let upstream = upstream(&[&replica], &["--attempts", "1"]).await;
+        let client = upstream.client();
+        for _ in 0..5 {
+            if let Ok(response) = client.send(request(Method::GET, ""), None).await {
+                let _ = within(response.into_body().collect()).await;
+            }
+        }
+        assert_eq!(upstream.is_usable(), usable, "{answer:?}");
+    };
+    check("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", false).await;
+    check("HTTP/1.1 503 No\r\nContent-Length: 0\r\nRetry-After: 1\r\n\r\n", true).await;
+    check("HTTP/1.1 503 No\r\nContent-Length: 0\r\nProxy-Status: cache\r\n\r\n", true).await;
+    check("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", true).await;
+    check("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", false).await;
+    check("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfull", true).await;
+}

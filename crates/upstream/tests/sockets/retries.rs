@@ -90,6 +90,18 @@ async fn a_replica_that_is_not_there_costs_no_request_of_any_method() {
 }
 
 #[tokio::test]
+async fn a_further_attempt_goes_elsewhere_even_for_a_key_that_has_its_place() {
+    let bad = Replica::start(|_| Act::Last(String::new())).await;
+    let good = Replica::saying("good").await;
+    let client = client(&[&bad, &good], &["--balance", "hash", "--attempts", "2"]).await;
+    for key in 0..16 {
+        let response = client.send(request(Method::GET, ""), Some(key)).await.unwrap();
+        assert_eq!(text(response).await, "good");
+    }
+    assert!(!bad.seen().asked.is_empty(), "some keys have their place at the bad one");
+}
+
+#[tokio::test]
 async fn the_last_answer_is_passed_on_when_all_refuse() {
     let replica = Replica::start(|_| Act::Answer(status(503, ""))).await;
     let client = client(&[&replica], &["--attempts", "2"]).await;
