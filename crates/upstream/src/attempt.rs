@@ -152,7 +152,6 @@ async fn exchange(
         // Lets the runtime look at its sockets first: a connection that the replica has closed is noticed before a
         // request that cannot be sent twice is written on it.
         tokio::task::yield_now().await;
-        idle = idle.filter(Connection::is_ready);
     }
     let (mut response, connection) = loop {
         let reused = idle.is_some();

@@ -110,3 +110,35 @@ async fn what_counts_as_failing_is_what_the_replica_is_to_blame_for() {
     check("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", false).await;
     check("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfull", true).await;
 }
+
+#[tokio::test]
+async fn failures_with_successes_between_them_eject_nobody() {
+    let replica = Replica::start(|asked| match asked.nth % 5 {
+        4 => Act::Answer(ok("good")),
+        _ => Act::Last(String::new()),
+    })
+    .await;
+    let upstream = upstream(&[&replica], &["--attempts", "1"]).await;
+    let client = upstream.client();
+    for _ in 0..20 {
+        let _ = ask(&client, Method::GET, "").await;
+        assert!(upstream.is_usable());
+    }
+}
+
+#[tokio::test]
+async fn the_head_of_an_answer_brings_a_replica_back_however_long_its_body_takes() {
+    let replica = Replica::start(|asked| match asked.nth {
+        0..5 => Act::Last(String::new()),
+        _ => Act::Answer("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf".into()),
+    })
+    .await;
+    let upstream = upstream(&[&replica], &["--attempts", "1"]).await;
+    let client = upstream.client();
+    for _ in 0..5 {
+        ask(&client, Method::GET, "").await.unwrap_err();
+    }
+    assert!(!upstream.is_usable());
+    let _unread = client.send(request(Method::GET, ""), None).await.unwrap();
+    assert!(upstream.is_usable());
+}
