@@ -4,6 +4,8 @@
 //! one with a free place before a full one (except under `hash`, where waiting for the right one is the point).
 //! Only when nothing else is left is an ejected replica tried ("panic": better a doubtful answer than none).
 
+use crate::latency::{Expected, compared};
+
 /// How a replica is picked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Balance {
@@ -25,8 +27,8 @@ pub(crate) struct View {
     pub(crate) load: u32,
     /// Whether a request would have to wait.
     pub(crate) full: bool,
-    /// Expected seconds to the head of an answer, errors counted as slow.
-    pub(crate) latency: f64,
+    /// The time to the head of an answer, errors counted as slow.
+    pub(crate) latency: Expected,
     /// Whether this request has been tried there.
     pub(crate) tried: bool,
 }
@@ -115,7 +117,7 @@ fn among(views: &[View], admits: impl Fn(&View) -> bool, wish: Wish) -> Option<u
         (Balance::LeastLoaded | Balance::Hash, _) => {
             let (one, other) = two_of(count, wish.random);
             let (one, other) = (nth(one)?, nth(other)?);
-            Some(if cost(&views[other]) < cost(&views[one]) { other } else { one })
+            Some(if is_better(&views[other], &views[one]) { other } else { one })
         }
     }
 }
@@ -127,9 +129,10 @@ fn two_of(count: usize, random: u64) -> (usize, usize) {
     (one, (one + step) % count)
 }
 
-/// How long a further request would have to expect there.
-fn cost(view: &View) -> f64 {
-    view.latency * f64::from(view.load + 1)
+/// Whether a further request has less time to expect at `one`.
+fn is_better(one: &View, other: &View) -> bool {
+    let (first, second) = compared(one.latency, other.latency);
+    first * f64::from(one.load + 1) < second * f64::from(other.load + 1)
 }
 
 /// The replica with the highest value gets the key: when one goes, only its keys move (highest random weight).
@@ -148,8 +151,9 @@ pub(crate) fn mix(mut bits: u64) -> u64 {
 mod tests {
     use super::*;
 
+    const FAST: Expected = Expected { seconds: 0.001, certainty: 1.0 };
     const IN: View =
-        View { id: 0, standing: Standing::In, load: 0, full: false, latency: 0.001, tried: false };
+        View { id: 0, standing: Standing::In, load: 0, full: false, latency: FAST, tried: false };
     const OUT: View = View { standing: Standing::Out, ..IN };
     const DUE: View = View { standing: Standing::ProbeDue, ..IN };
     const FULL: View = View { full: true, ..IN };
@@ -198,13 +202,34 @@ mod tests {
 
     #[test]
     fn of_two_the_one_with_less_to_expect_wins() {
-        let slow = View { latency: 0.004, ..IN };
+        let slow = View { latency: Expected { seconds: 0.004, certainty: 1.0 }, ..IN };
         let busy = View { load: 2, ..IN };
         for random in 0..64 {
             let wish = Wish { random: mix(random), ..wish(Balance::LeastLoaded) };
             assert_eq!(pick(&[slow, IN], wish).map(|choice| choice.index), Some(1));
             assert_eq!(pick(&[busy, slow], wish).map(|choice| choice.index), Some(0));
         }
+    }
+
+    #[test]
+    fn a_burst_is_shared_evenly_whatever_is_not_known() {
+        let check = |latencies: [Expected; 2], expected: [u32; 2]| {
+            let mut views = latencies.map(|latency| View { latency, ..IN });
+            for random in 0..70 {
+                let wish = Wish { random: mix(random), ..wish(Balance::LeastLoaded) };
+                views[pick(&views, wish).expect("there are replicas").index].load += 1;
+            }
+            let [one, other] = views.map(|view| view.load);
+            let near = |got: u32, expected: u32| got.abs_diff(expected) <= 1;
+            assert!(near(one, expected[0]) && near(other, expected[1]), "{latencies:?}: {one} and {other}");
+        };
+        let known = |milliseconds: f64| Expected { seconds: milliseconds / 1e3, certainty: 1.0 };
+        let old = |milliseconds: f64| Expected { certainty: 0.01, ..known(milliseconds) };
+        check([known(7.0), Expected::UNKNOWN], [35, 35]);
+        check([Expected::UNKNOWN, known(7.0)], [35, 35]);
+        check([Expected::UNKNOWN, Expected::UNKNOWN], [35, 35]);
+        check([known(7.0), old(7.0)], [35, 35]);
+        check([known(7.0), known(14.0)], [47, 23]);
     }
 
     #[test]
