@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::{body::Incoming, client::conn::TrySendError};
 use telemetry::ErrorType;
@@ -178,6 +178,8 @@ async fn exchange(
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Failed::new(Cause::Switched, None));
     }
+    // Whatever the replica speaks, the answer goes on in our own version (RFC 9110 §2.5).
+    *response.version_mut() = Version::HTTP_11;
     if !response.body().is_end_stream() && !fields::is_framed(response.headers()) {
         response.extensions_mut().insert(EndsByClose);
     }

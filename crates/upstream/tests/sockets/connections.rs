@@ -57,6 +57,15 @@ async fn an_answer_that_is_not_read_to_its_end_closes_its_connection() {
 }
 
 #[tokio::test]
+async fn an_answer_goes_on_in_our_own_version() {
+    let replica =
+        Replica::start(|_| Act::Last("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello".into())).await;
+    let client = client(&[&replica], &[]).await;
+    let response = client.send(request(Method::GET, ""), None).await.unwrap();
+    assert_eq!(response.version(), http::Version::HTTP_11);
+}
+
+#[tokio::test]
 async fn an_answer_framed_by_the_end_of_the_connection_does_not_give_it_back() {
     let replica = Replica::start(|_| Act::Last("HTTP/1.1 200 OK\r\n\r\nto the end".into())).await;
     let client = client(&[&replica], &[]).await;
