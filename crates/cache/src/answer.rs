@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, response::Parts};
 use http_body_util::Full;
 use telemetry::Problem;
+use upstream::{Ambiguity, PROXY_STATUS, proxy_status};
 
 use crate::{
     asked::Asked,
@@ -62,8 +63,7 @@ fn from_head(
     };
     let age = head.freshness.age(now).unwrap_or_default().as_secs();
     fields.insert(header::AGE, HeaderValue::from(age));
-    via(&mut fields);
-    member.append(&mut fields);
+    sign(status, &mut fields, member);
     respond(status, fields, body)
 }
 
@@ -117,6 +117,13 @@ pub(crate) fn no_tunnel() -> Response<AnswerBody> {
     problem.header(header::ALLOW, allow).response().map(AnswerBody::own)
 }
 
+/// A request that the origin could read in another way than we do is not passed on; nor is what follows it read.
+pub(crate) fn ambiguous(ambiguity: Ambiguity) -> Response<AnswerBody> {
+    let said = proxy_status::own_answer("cache", "http_request_error", None);
+    let problem = Problem::new(ambiguity.status()).detail(ambiguity.detail()).header(PROXY_STATUS, said);
+    problem.header(header::CONNECTION, HeaderValue::from_static("close")).response().map(AnswerBody::own)
+}
+
 /// A fetch that ended without a word: its runtime is going away, or it panicked.
 pub(crate) fn lost(member: Member) -> Response<AnswerBody> {
     own(
@@ -133,9 +140,15 @@ fn finish(
     member: Member,
 ) -> Response<AnswerBody> {
     with_date(&mut fields, received);
-    via(&mut fields);
-    member.append(&mut fields);
+    sign(status, &mut fields, member);
     respond(status, fields, body)
+}
+
+/// Says that an answer came through here and what was done about it.
+fn sign(status: StatusCode, fields: &mut HeaderMap, member: Member) {
+    via(fields);
+    proxy_status::note_received("cache", status, fields);
+    member.append(fields);
 }
 
 fn respond(status: StatusCode, fields: HeaderMap, body: AnswerBody) -> Response<AnswerBody> {

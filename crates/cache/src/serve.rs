@@ -18,7 +18,7 @@ use opentelemetry::context::FutureExt;
 use service::RequestBodyError;
 use telemetry::{Scope, SpanContext};
 use tokio::sync::oneshot;
-use upstream::Client;
+use upstream::{Ambiguity, Client};
 
 use crate::{
     answer,
@@ -67,6 +67,9 @@ where
     fn call(&mut self, request: Request<B>) -> Answering {
         if request.method() == Method::CONNECT {
             return Answering::Now(Some(answer::no_tunnel()));
+        }
+        if let Some(ambiguity) = Ambiguity::of(&request) {
+            return Answering::Now(Some(answer::ambiguous(ambiguity)));
         }
         let (mut parts, body) = request.into_parts();
         let asked = match Asked::take(&mut parts, !body.is_end_stream()) {

@@ -9,6 +9,8 @@ mod settings;
 /// The replicas of one next hop, shared by all threads.
 mod upstream;
 
+/// Requests that are not sent, since a replica could read them in another way.
+mod ambiguity;
 /// One try of one request on one replica.
 mod attempt;
 /// A request's way to an answer: pick, wait, attempt, and once more where that is safe.
@@ -50,6 +52,7 @@ mod request_body;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use ambiguity::Ambiguity;
 pub use answer::{Body, BodyError, EndsByClose};
 pub use client::Client;
 pub use failure::Failure;

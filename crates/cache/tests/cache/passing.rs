@@ -83,6 +83,26 @@ async fn nothing_is_tunnelled() {
 }
 
 #[tokio::test]
+async fn what_an_origin_could_read_in_another_way_does_not_reach_it() {
+    let origin = Origin::start(|_| reply(200, &[FRESH], "a")).await;
+    let cache = Running::start(&origin).await;
+    let ambiguous: [(&str, &[(&str, &str)]); 5] = [
+        ("/a", &[("host", "e"), ("host", "f")]),
+        ("/a", &[("host", "me@e")]),
+        ("/a", &[("host", "")]),
+        ("http://f/a", &[("host", "e")]),
+        ("*", &[("host", "e")]),
+    ];
+    for (target, fields) in ambiguous {
+        let refused = cache.ask("POST", target, fields).await;
+        assert_eq!(refused.status, 400, "{target} {fields:?}");
+        assert_eq!(refused.field("proxy-status"), Some("cache; error=http_request_error"));
+        assert_eq!(refused.field("connection"), Some("close"), "what follows such a head is not read");
+    }
+    assert_eq!(origin.count(), 0);
+}
+
+#[tokio::test]
 async fn members_of_inner_caches_stay_before_ours() {
     let origin = Origin::start(|_| reply(200, &[FRESH, ("cache-status", "inner; hit")], "a")).await;
     let cache = Running::start(&origin).await;
@@ -113,6 +133,18 @@ async fn an_origin_that_is_away_is_said_and_an_error_of_its_own_is_passed_on() {
     let failed = cache.get("/a").await;
     assert_eq!((failed.status.as_u16(), failed.member()), (500, "cache; fwd=stale; fwd-status=500"));
     assert_eq!(cache.get("/a").await.text(), "a");
+}
+
+#[tokio::test]
+async fn a_gateways_error_is_signed_so_that_the_next_proxy_out_does_not_try_again() {
+    let origin = Origin::start(|_| reply(503, &[FRESH], "")).await;
+    let cache = Running::start(&origin).await;
+    for method in ["POST", "GET"] {
+        let refused = cache.ask(method, "/a", &[]).await;
+        assert_eq!(refused.lines("proxy-status"), ["cache; received-status=503"], "{method}");
+    }
+    let hit = cache.get("/a").await;
+    assert_eq!((hit.is_hit(), hit.lines("proxy-status")), (true, vec!["cache; received-status=503"]));
 }
 
 #[tokio::test]
