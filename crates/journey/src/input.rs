@@ -260,7 +260,9 @@ fn telemetry_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
-        if is_telemetry(&entry.file_name().to_string_lossy()) && !entry.path().is_dir() {
+        // A pipe among the files would be waited for until somebody writes into it. What cannot be examined is tried.
+        let is_file = || fs::metadata(entry.path()).map_or(true, |found| found.is_file());
+        if is_telemetry(&entry.file_name().to_string_lossy()) && is_file() {
             files.push(entry.path());
         }
     }

@@ -29,9 +29,9 @@ pub struct Story {
     pub nodes: Vec<Node>,
     /// Lines of the trace that name no span, in time order.
     pub loose: Vec<Line>,
-    /// How many spans were written more than once.
+    /// How often a span was written again: such repeats are left out.
     pub duplicates: usize,
-    /// How many of those were not the same.
+    /// How many of those were not the same as what is kept.
     pub contradictions: usize,
     places: HashMap<SpanId, usize>,
     targets: HashMap<(TraceId, SpanId), Target>,

@@ -136,7 +136,10 @@ fn asked_by_lines(story: &Story) -> Vec<Piece> {
 }
 
 fn sum(story: &Story) -> Vec<Piece> {
-    let services = story.services().iter().map(|service| visible(service)).collect::<Vec<_>>().join(", ");
+    let mut services = story.services().iter().map(|service| visible(service)).collect::<Vec<_>>().join(", ");
+    if services.is_empty() {
+        services.push_str("service not named");
+    }
     let spans = counted(story.spans().count(), "span");
     let lines = counted(story.lines().count(), "log line");
     let mut pieces = vec![Piece::plain(format!("{services}:")), Piece::plain(format!("{spans}, {lines},"))];
@@ -146,15 +149,12 @@ fn sum(story: &Story) -> Vec<Piece> {
         _ => Piece::new(Style::Warn, "incomplete"),
     });
     if story.duplicates > 0 {
-        pieces.push(Piece::new(
-            Style::Dim,
-            format!("({} written more than once", counted(story.duplicates, "span")),
-        ));
+        let repeats = counted(story.duplicates, "repeat");
         let different = match story.contradictions {
-            0 => "and alike)".to_owned(),
-            count => format!("and {count} of them differently)"),
+            0 => "all alike".to_owned(),
+            count => format!("{count} of them different"),
         };
-        pieces.push(Piece::new(Style::Dim, different));
+        pieces.push(Piece::new(Style::Dim, format!("({repeats} of spans left out, {different})")));
     }
     pieces
 }

@@ -157,6 +157,21 @@ fn lines_longer_than_a_block_are_read_whole() {
 }
 
 #[test]
+fn a_pipe_among_the_files_of_a_directory_is_not_waited_for() {
+    let place = directory("pipe", &[("traces.jsonl", &file(&[one(1)]))]);
+    let made = std::process::Command::new("mkfifo").arg(place.join("more.jsonl")).status().unwrap();
+    assert!(made.success());
+    let (told, told_by) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut search = Search::new(TRACE.parse().unwrap(), Input::new(vec![place]));
+        search.read().unwrap();
+        told.send(outline(&search)).unwrap();
+    });
+    let found = told_by.recv_timeout(std::time::Duration::from_secs(10)).expect("the pipe is passed over");
+    assert_eq!(found, expect("1", "", 0, 0));
+}
+
+#[test]
 fn a_place_that_is_not_there_is_named() {
     let mut search = Search::new(TRACE.parse().unwrap(), Input::new(vec!["/nowhere/at all".into()]));
     assert_eq!(search.read().unwrap_err().to_string(), "cannot read `/nowhere/at all`");

@@ -30,7 +30,7 @@ fn a_cold_read_with_a_second_attempt() {
                 0.40     └─ cache GET 200 miss                                   11.50    0.50  █░░░░░░░░░░░░░░█
                 0.60        ├─ GET → 127.0.0.1:41003 attempt 1/2                  0.20    0.20  ██
                             │     failed: connect
-                0.80        │  · WARN attempt failed error.type=connect
+                0.80        │  · WARN cache attempt failed error.type=connect
                             │    exception.message="client error (Connect): tcp connect error: Connection
                             │    refused (os error 111)" exception.type=hyper_util::client::legacy::Error
                             │    replica=127.0.0.1:41003
@@ -39,9 +39,10 @@ fn a_cold_read_with_a_second_attempt() {
                 0.90           └─ http_server GET /api/bookings/{id} 200         10.50    1.50   ░░░░░░░░░░░░██
                 1.10              ├─ pool.acquire                                 2.10    2.10   ████
                 3.30              └─ SELECT bookings sqlite                       6.90    6.90      ██████████
-               11.40                 · INFO request db_ms=6.9 pool_wait_ms=2.1
-               11.90           · INFO request cache_hit=false queue_ms=0.0 routing_ms=0.3 upstream_ms=11.0
-               12.41     · INFO request cache_hit=false queue_ms=0.0 routing_ms=0.4 upstream_ms=12.0
+               11.40                 · INFO http_server request db_ms=6.9 pool_wait_ms=2.1
+               11.90           · INFO cache request cache_hit=false queue_ms=0.0 routing_ms=0.3 upstream_ms=11.0
+               12.41     · INFO load_balancer request cache_hit=false queue_ms=0.0 routing_ms=0.4
+                           upstream_ms=12.0
         "#]],
     );
 }
@@ -65,7 +66,7 @@ fn a_recorded_story_of_the_whole_system_reads_well() {
             0.67     └─ cache GET 200 miss (uri-miss)                         4.69    0.79   ███░░░░░░░░░░█
             0.94        ├─ GET → 127.0.0.1:45445 attempt 1/2                  0.17    0.17    ██
                         │     failed: connect: the replica refuses connections
-            1.25        │  · WARN attempt failed, trying again error.type=connect
+            1.25        │  · WARN cache attempt failed, trying again error.type=connect
                         │    exception.message="the replica refuses connections: cannot connect: Connection
                         │    refused (os error 111)" exception.type=AttemptError
             1.41        └─ GET → 127.0.0.1:38245 200                          3.73    1.28     ███░░░░░░███
@@ -73,9 +74,9 @@ fn a_recorded_story_of_the_whole_system_reads_well() {
             2.05           └─ http_server GET /api/bookings 200               2.44    2.14       ██████░█
             2.28              ├─ pool.acquire                                 0.03    0.03        █
             3.98              └─ SELECT bookings sqlite                       0.28    0.28            ██
-            4.57                 · INFO request db_ms=0.228 pool_wait_ms=0.003
-            5.40           · INFO request cache_hit=false routing_ms=0.786 upstream_ms=3.902
-            5.87     · INFO request cache_hit=false routing_ms=0.269 upstream_ms=5.551
+            4.57                 · INFO http_server request db_ms=0.228 pool_wait_ms=0.003
+            5.40           · INFO cache request cache_hit=false routing_ms=0.786 upstream_ms=3.902
+            5.87     · INFO load_balancer request cache_hit=false routing_ms=0.269 upstream_ms=5.551
     "#]]
     .assert_eq(&render(&story, Look::default()));
     assert!(story.is_answered());
@@ -329,18 +330,18 @@ fn circles_self_parents_and_clocks_that_jump_are_shown_and_said() {
         &traces,
         &[],
         expect![[r#"
-        a in 4.00 ms
-        trace 4bf92f3577b34da6a3ce929d0e0e4736 at 2026-11-21 22:26:40.123 UTC
-        odd: 4 spans, 0 log lines, incomplete (2 spans written more than once and 1 of them differently)
-        span 0000000000000001 is its own ancestor; the circle is cut there
-        span 0000000000000003 is its own ancestor; the circle is cut there
+            a in 4.00 ms
+            trace 4bf92f3577b34da6a3ce929d0e0e4736 at 2026-11-21 22:26:40.123 UTC
+            odd: 4 spans, 0 log lines, incomplete (2 repeats of spans left out, 1 of them different)
+            span 0000000000000001 is its own ancestor; the circle is cut there
+            span 0000000000000003 is its own ancestor; the circle is cut there
 
-        start ms                                                           took ms  own ms  █ own  ░ waiting
-            0.00  odd a                                                       4.00    2.00  ████░░░░░░░░████
-            1.00  └─ b                                                        2.00    2.00      ████████
-            2.00     └─ backwards ends before it starts                       0.00    0.00          █
-            1.00  odd own parent                                              1.00    1.00      ████
-    "#]],
+            start ms                                                           took ms  own ms  █ own  ░ waiting
+                0.00  odd a                                                       4.00    2.00  ████░░░░░░░░████
+                1.00  └─ b                                                        2.00    2.00      ████████
+                2.00     └─ backwards ends before it starts                       0.00    0.00          █
+                1.00  odd own parent                                              1.00    1.00      ████
+        "#]],
     );
 }
 

@@ -71,8 +71,8 @@ fn a_story_is_found_by_a_prefix_in_the_usual_place() {
 
         start ms                                                           took ms  own ms  █ own  ░ waiting
             0.00  cache GET                                                   2.00    2.00  ████████████████
-            0.00     · INFO request a=2 z=1
-         1000.00     · INFO request a=2 z=1
+            0.00     · INFO cache request a=2 z=1
+         1000.00     · INFO cache request a=2 z=1
     "#]],
     );
 }
@@ -239,6 +239,20 @@ fn what_is_missing_is_waited_for_and_what_is_whole_is_not() {
     assert!(told.contains("2 spans, 3 log lines, complete\n"), "{told}");
     assert!(waiting.wait().unwrap().success());
     assert!(begun_waiting.elapsed() < Duration::from_secs(60), "it ended because it was whole");
+}
+
+#[test]
+fn a_directory_without_telemetry_is_trouble_and_not_an_answer() {
+    let directory = directory("nothing_here");
+    fs::remove_dir_all(directory.join("telemetry")).unwrap();
+    fs::create_dir(directory.join("telemetry")).unwrap();
+    fs::write(directory.join("telemetry/notes.txt"), span("cache", 1, "", THEN)).unwrap();
+    let told = expect![[r#"
+        exit code 2
+        stderr: throughline: `./telemetry` holds no file of spans or log lines (`*.jsonl`, `*.json`, rotated or gzipped): name the directory that the Collector writes to with `--from PATH`
+    "#]];
+    check(&mut throughline(&directory, &["trace", TRACE, "--wait", "0s"]), told.clone());
+    check(&mut throughline(&directory, &["logs", TRACE, "--wait", "0s"]), told);
 }
 
 #[test]

@@ -53,6 +53,9 @@ impl Unit {
     }
 }
 
+/// On a very wide terminal the numbers stay where the eye still finds the row that they belong to.
+const WIDEST_TREE: usize = 80;
+
 /// Where each column lies, and what stands in it.
 #[derive(Debug)]
 pub(super) struct Columns {
@@ -84,7 +87,7 @@ impl Columns {
             _ => 32,
         };
         let gaps = if bar > 0 { 8 } else { 6 };
-        let tree = width.saturating_sub(start + took + own + bar + gaps).max(16);
+        let tree = width.saturating_sub(start + took + own + bar + gaps).clamp(16, WIDEST_TREE);
         Self { unit, zero, end, start, tree, took, own, bar, width }
     }
 

@@ -35,7 +35,8 @@ pub(super) fn line(line: &Line, around: Around<'_>) -> Vec<Piece> {
     if !line.level.is_empty() {
         pieces.push(Piece::new(style, visible(&line.level)));
     }
-    if around.span.is_none_or(|span| span.service != line.service) && !line.service.is_empty() {
+    // Whose it is, always: a request's last lines stand far below their spans' rows, one under the other.
+    if !line.service.is_empty() {
         pieces.push(Piece::plain(visible(&line.service)));
     }
     pieces.push(Piece::plain(shortened(&line.message)));
