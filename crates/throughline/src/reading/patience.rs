@@ -112,6 +112,13 @@ fn nothing(wanted: &Wanted, places: &[String], search: &Search) -> anyhow::Resul
     if let Some(remark) = remark(search) {
         text.push_str(&format!("; {remark}"));
     }
+    if tally.files == 0 && tally.unreadable.is_empty() {
+        bail!(
+            "{} holds no file of spans or log lines (`*.jsonl`, `*.json`, rotated or gzipped): name the directory that \
+             the Collector writes to with `--from PATH`",
+            places.join(" and ")
+        );
+    }
     match tally.unreadable.is_empty() {
         true => Ok(Outcome::Nothing(text)),
         false => bail!("{text}"),
