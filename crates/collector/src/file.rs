@@ -71,7 +71,7 @@ impl LineFile {
 
     fn write(&self, current: &mut Current, lines: &[u8], now: OffsetDateTime) -> io::Result<()> {
         if !current.is_at(&self.path) {
-            *current = Current::open(&self.path)?;
+            *current = self.open_anew()?;
         }
         if self.rotation.is_due(current.length, lines.len() as u64)
             && let Err(error) = self.rotate(current, now)
@@ -80,6 +80,17 @@ impl LineFile {
             tracing::warn!(file = %self.path.display(), error, "rotation failed: the file grows on");
         }
         current.append(lines)
+    }
+
+    /// Who removes the directory wants its files gone, not telemetry refused until this process is started again.
+    fn open_anew(&self) -> io::Result<Current> {
+        match Current::open(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(&self.directory)?;
+                Current::open(&self.path)
+            }
+            opened => opened,
+        }
     }
 
     /// Puts the full file away and begins a new one; on an error the old one is in its place and still open.

@@ -149,7 +149,8 @@ impl Status {
 }
 
 fn is_gzip(headers: &HeaderMap) -> Result<bool, Failure> {
-    match headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
+    // Codings are named in either case (RFC 9110 §8.4.1).
+    match headers.get(CONTENT_ENCODING).map(|coding| coding.as_bytes().to_ascii_lowercase()).as_deref() {
         None | Some(b"" | b"identity") => Ok(false),
         Some(b"gzip") => Ok(true),
         Some(_) => Err(Failure::Form("`Content-Encoding` must be `gzip` or absent")),

@@ -114,6 +114,16 @@ fn a_file_moved_or_removed_from_outside_is_opened_anew() {
 }
 
 #[test]
+fn a_directory_removed_from_outside_is_made_again() {
+    let place = Place::new();
+    let file = place.open(ONE_FILE);
+    file.append(b"a\n", NOW).unwrap();
+    fs::remove_dir_all(place.at("")).unwrap();
+    file.append(b"b\n", NOW).unwrap();
+    assert_eq!(place.read("logs.jsonl"), "b\n");
+}
+
+#[test]
 fn a_full_file_is_put_away_under_its_time() {
     let place = Place::new();
     let file = place.open(Rotation { bytes: 6, ..ONE_FILE });

@@ -51,6 +51,7 @@ async fn over_http_it_is_refused_with_a_status() {
         .await;
     check(JSON, "", b"{".to_vec(), 400, 3, "the request is not JSON: EOF").await;
     check(JSON, "", b"{\"resourceSpans\":7}".to_vec(), 400, 3, "`resourceSpans` must be a list").await;
+    check(PROTOBUF, "GZip", well(), 400, 3, "the request's body cannot be decompressed: ").await;
     check(PROTOBUF, "gzip", well(), 400, 3, "the request's body cannot be decompressed: ").await;
     let mut half = gzip(&well());
     half.truncate(20);
