@@ -60,6 +60,10 @@ impl Pool {
             .pre_recycle(Hook::async_fn(|client, metrics| {
                 let rested = metrics.last_used() > RESTED;
                 Box::pin(async move {
+                    // What broke it has been told by then; the pool's own library would tell it again.
+                    if client.is_closed() {
+                        return Err(HookError::message("the connection has closed"));
+                    }
                     if rested {
                         client.simple_query("").await.map_err(HookError::Backend)?;
                     }

@@ -118,8 +118,8 @@ impl Pool {
     }
 
     async fn acquire(&self, lane: &Arc<Lane>) -> Result<OwnedSemaphorePermit, Error> {
-        let acquire =
-            self.observer.acquire(Fill::of(&[Arc::clone(&self.writing), Arc::clone(&self.reading)]));
+        // Of this lane alone: connections of the other one are of no use to who waits here.
+        let acquire = self.observer.acquire(lane.fill());
         let outcome = lane.place(self.settings.wait).await;
         if let Err(error) = &outcome {
             acquire.failed(error);
@@ -156,6 +156,16 @@ impl Lane {
         }
     }
 
+    fn fill(&self) -> Fill {
+        let in_use = self.bound - self.places.available_permits().min(self.bound);
+        Fill {
+            bound: self.bound,
+            size: in_use + self.idle().len(),
+            in_use,
+            waiting: self.waiting.load(Ordering::Relaxed),
+        }
+    }
+
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<rusqlite::Connection>> {
         // A list of connections is whole at every moment, also when its holder panicked.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
@@ -164,14 +174,11 @@ impl Lane {
 
 impl Fill {
     fn of(lanes: &[Arc<Lane>; 2]) -> Self {
-        lanes.iter().fold(Fill::default(), |sum, lane| {
-            let in_use = lane.bound - lane.places.available_permits().min(lane.bound);
-            Fill {
-                bound: sum.bound + lane.bound,
-                size: sum.size + in_use + lane.idle().len(),
-                in_use: sum.in_use + in_use,
-                waiting: sum.waiting + lane.waiting.load(Ordering::Relaxed),
-            }
+        lanes.iter().map(|lane| lane.fill()).fold(Fill::default(), |sum, lane| Fill {
+            bound: sum.bound + lane.bound,
+            size: sum.size + lane.size,
+            in_use: sum.in_use + lane.in_use,
+            waiting: sum.waiting + lane.waiting,
         })
     }
 }

@@ -25,6 +25,9 @@ pub enum TimestampError {
     /// More than six digits after the second's point.
     #[error("must not be finer than a microsecond")]
     TooFine,
+    /// `23:59:60`: neither database can hold it.
+    #[error("must not be a leap second: say the one before or after it")]
+    LeapSecond,
     /// Before the year 1 or after the year 9999, in UTC.
     #[error("must lie between the years 1 and 9999 in UTC")]
     OutOfRange,
@@ -67,6 +70,10 @@ impl FromStr for Timestamp {
 
     fn from_str(text: &str) -> Result<Self, TimestampError> {
         let instant = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| TimestampError::Malformed)?;
+        // It is read as the second's last nanosecond.
+        if text.get(17..19) == Some("60") {
+            return Err(TimestampError::LeapSecond);
+        }
         if instant.nanosecond() % 1_000 != 0 {
             return Err(TimestampError::TooFine);
         }
@@ -127,6 +134,9 @@ mod tests {
         check("2030-01-31T09:00:00", Err(TimestampError::Malformed));
         check("2030-02-30T09:00:00Z", Err(TimestampError::Malformed));
         check("2030-01-31T09:00:00.1234567Z", Err(TimestampError::TooFine));
+        check("2016-12-31T23:59:60Z", Err(TimestampError::LeapSecond));
+        check("2017-01-01T00:59:60.5+01:00", Err(TimestampError::LeapSecond));
+        check("2016-12-31T12:00:60Z", Err(TimestampError::Malformed));
         check("0000-12-31T23:59:59Z", Err(TimestampError::OutOfRange));
         check("0001-01-01T00:00:00+00:01", Err(TimestampError::OutOfRange));
         check("9999-12-31T23:59:59-00:01", Err(TimestampError::OutOfRange));
