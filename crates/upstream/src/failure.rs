@@ -1,6 +1,6 @@
 //! Why there is no answer from behind, and what is answered instead (DESIGN.md, "Answers a proxy makes itself").
 
-use std::error::Error;
+use std::{error::Error, io};
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -42,6 +42,8 @@ enum Kind {
     TooSlow,
     #[error("the client broke off its request")]
     ClientGone,
+    #[error("the request's body is malformed")]
+    Malformed,
 }
 
 /// What is said about a kind.
@@ -115,6 +117,7 @@ impl Kind {
         match fault {
             RequestFault::TooLarge(_) => Kind::TooLarge,
             RequestFault::TooSlow(_) => Kind::TooSlow,
+            RequestFault::Broken(source) if is_malformed(&**source) => Kind::Malformed,
             RequestFault::Broken(_) => Kind::ClientGone,
         }
     }
@@ -171,12 +174,23 @@ impl Kind {
                 "http_request_error",
                 "The request's body did not come in time.",
             ),
+            Kind::Malformed => {
+                (S::BAD_REQUEST, "malformed_body", "http_request_error", "The request's body cannot be read.")
+            }
             Kind::ClientGone | Kind::Attempt(Cause::Request) => {
                 (S::BAD_REQUEST, "client_closed", "http_request_error", "The request's body broke off.")
             }
         };
         Answer { status, error_type, proxy_error, detail }
     }
+}
+
+/// Whether what came is no body (broken chunks, which the HTTP library reports as invalid input), rather than too
+/// little of one.
+fn is_malformed(error: &(dyn Error + 'static)) -> bool {
+    let kind = error.downcast_ref().map(io::Error::kind);
+    matches!(kind, Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData))
+        || error.source().is_some_and(is_malformed)
 }
 
 const UNREACHABLE: &str = "The service behind this proxy cannot be reached.";

@@ -27,7 +27,7 @@ pub enum RequestFault {
     /// 408.
     #[error("the request's body did not come in time")]
     TooSlow(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The client broke off.
+    /// The client broke off, or what it sent is no body.
     #[error("the request's body broke off")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

@@ -38,6 +38,18 @@ async fn a_body_beyond_the_limit_is_refused_declared_or_not() {
     assert_eq!(answer.line().await["level"], "WARN");
 }
 
+#[tokio::test]
+async fn a_body_with_broken_chunks_is_malformed_and_nobody_has_left() {
+    let replica = Replica::start(|_| Act::Freeze).await;
+    let lb = Lb::before(&[&replica], &[]).await;
+    for chunks in ["xyz\r\nabc\r\n0\r\n\r\n", "3\r\nabcX0\r\n\r\n", "10000000000000003\r\nabc\r\n0\r\n\r\n"] {
+        let answer = lb.say(&(head("POST", "/", &["Transfer-Encoding: chunked"]) + chunks)).await;
+        assert_eq!(answer.status, 400, "{chunks:?}");
+        let line = answer.line().await;
+        assert_eq!(line["error.type"], "malformed_body", "{chunks:?}: {line}");
+    }
+}
+
 /// Writes until nobody takes any more, whatever is done meanwhile; returns how much was taken.
 async fn fill(stream: &TcpStream) -> usize {
     let block = vec![b'x'; 64 * 1024];
