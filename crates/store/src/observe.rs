@@ -102,11 +102,15 @@ impl Observer {
             attributes.push(KeyValue::new(names::DB_QUERY_TEXT, text.to_owned()));
             Span::client(sql.name(), attributes)
         });
+        let scope = Scope::current();
+        if let Some(scope) = &scope {
+            scope.db_begins();
+        }
         Statement {
             attributes,
             span,
             duration: self.duration.clone(),
-            scope: Scope::current(),
+            scope,
             started: Instant::now(),
             kind: Some("cancelled".into()),
         }

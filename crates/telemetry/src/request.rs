@@ -42,10 +42,12 @@ pub(crate) struct Told {
     pub(crate) is_proxy: bool,
     pub(crate) queue: Duration,
     pub(crate) upstream: Duration,
+    asking_since: Option<Instant>,
     pub(crate) attempts: i64,
     pub(crate) replica: Option<Box<str>>,
     pub(crate) pool_wait: Option<Duration>,
     pub(crate) db: Option<Duration>,
+    querying_since: Option<Instant>,
     pub(crate) timing_description: Option<&'static str>,
     pub(crate) refused: bool,
     pub(crate) error_type: Option<&'static str>,
@@ -83,9 +85,18 @@ impl Scope {
         self.tell(|told| told.queue += wait);
     }
 
+    /// An attempt begins. Its time counts in `upstream_ms` even if the request ends before [`add_upstream`](Self::add_upstream)
+    /// is told how long it took: a client that leaves does not wait for it.
+    pub fn upstream_begins(&self) {
+        self.tell(|told| told.asking_since = Some(Instant::now()));
+    }
+
     /// Adds to `upstream_ms`: time between an attempt's start and the last byte of its answer.
     pub fn add_upstream(&self, time: Duration) {
-        self.tell(|told| told.upstream += time);
+        self.tell(|told| {
+            told.asking_since = None;
+            told.upstream += time;
+        });
     }
 
     /// Counts one attempt (field `attempts`), at this replica (field `replica`: the last one tried).
@@ -108,9 +119,17 @@ impl Scope {
         self.tell(|told| *told.pool_wait.get_or_insert_default() += wait);
     }
 
+    /// A statement begins; it counts in `db_ms` as an attempt does in `upstream_ms`.
+    pub fn db_begins(&self) {
+        self.tell(|told| told.querying_since = Some(Instant::now()));
+    }
+
     /// Adds to `db_ms` and to the `db` entry of `Server-Timing`.
     pub fn add_db(&self, time: Duration) {
-        self.tell(|told| *told.db.get_or_insert_default() += time);
+        self.tell(|told| {
+            told.querying_since = None;
+            *told.db.get_or_insert_default() += time;
+        });
     }
 
     /// The `desc` of this hop's entry in `Server-Timing` (a cache: `hit`); a token of RFC 9110 §5.6.2.
@@ -195,7 +214,15 @@ impl Scope {
 
     /// Takes everything told, once: whoever gets it must end the span. `None` for every later caller.
     pub(crate) fn end(&self) -> Option<Told> {
-        self.told().take()
+        let mut told = self.told().take()?;
+        // What outlives the request counts up to here.
+        if let Some(since) = told.asking_since {
+            told.upstream += since.elapsed();
+        }
+        if let Some(since) = told.querying_since {
+            *told.db.get_or_insert_default() += since.elapsed();
+        }
+        Some(told)
     }
 
     fn tell(&self, change: impl FnOnce(&mut Told)) {
@@ -229,10 +256,12 @@ impl Told {
             is_proxy: false,
             queue: Duration::ZERO,
             upstream: Duration::ZERO,
+            asking_since: None,
             attempts: 0,
             replica: None,
             pool_wait: None,
             db: None,
+            querying_since: None,
             timing_description: None,
             refused: false,
             error_type: None,

@@ -31,6 +31,9 @@ enum Verdict {
 impl Visit {
     pub(crate) fn begin(replica: Arc<Replica>, place: Place, spirit: Spirit, scope: Option<Scope>) -> Visit {
         let (started, verdict) = (Instant::now(), Verdict::Open);
+        if let Some(scope) = &scope {
+            scope.upstream_begins();
+        }
         Visit { replica, spirit, _place: place, started, scope, verdict }
     }
 

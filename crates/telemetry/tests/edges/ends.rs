@@ -265,6 +265,36 @@ async fn what_the_inner_future_and_body_tell_when_dropped_is_in() {
     assert_eq!(line(&asked.trace)["upstream_ms"], json!(7.0));
 }
 
+#[tokio::test]
+async fn what_outlives_a_request_counts_in_it_up_to_its_end() {
+    let asked = get("/a");
+    let (hand_over, handed_over) = std::sync::mpsc::channel();
+    let service = server(move |_| {
+        let scope = Scope::current().expect("within the request");
+        scope.proxy();
+        scope.upstream_begins();
+        scope.db_begins();
+        hand_over.send(scope).expect("the test waits for it");
+        std::future::pending::<Result<Response<Empty<Bytes>>, _>>()
+    });
+    let mut future = Box::pin(service.oneshot(asked.request));
+    assert!(once(|cx| future.as_mut().poll(cx)).is_pending());
+    let scope = handed_over.recv().expect("it was sent within the poll");
+    // Long enough to be seen in milliseconds with three decimals.
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < Duration::from_millis(1) {
+        std::hint::spin_loop();
+    }
+    drop(future);
+    scope.add_upstream(Duration::from_secs(60));
+    scope.add_db(Duration::from_secs(60));
+    let line = line(&asked.trace);
+    let ms = |name: &str| line[name].as_f64().unwrap_or_default();
+    let took = ms("response_time_ms");
+    assert!((1.0..=took).contains(&ms("upstream_ms")) && (1.0..=took).contains(&ms("db_ms")), "{line}");
+    assert!(ms("routing_ms") <= took - ms("upstream_ms") + 0.002, "{line}");
+}
+
 #[test]
 fn the_layer_needs_no_runtime() {
     let asked = get("/a");
