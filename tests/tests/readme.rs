@@ -1,0 +1,76 @@
+//! What README prints is what the programs print: numbers, ids and bars aside.
+
+use std::{fs, path::Path, process::Command};
+
+use tests::{System, eventually, throughline};
+
+fn readme() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The output printed below `command` in README.
+fn printed(readme: &str, command: &str) -> String {
+    let (_, after) =
+        readme.split_once(&format!("$ {command}\n")).unwrap_or_else(|| panic!("README has no `{command}`"));
+    after
+        .split("```")
+        .next()
+        .expect("split gives one")
+        .split("\n$ ")
+        .next()
+        .expect("split gives one")
+        .to_owned()
+}
+
+/// The words, each number or id a `#`, without the bars of the waterfall, whose lengths are the times.
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace()
+        .filter(|word| !word.chars().all(|c| "█░".contains(c)))
+        .map(|word| {
+            let pieces = word.split_inclusive(|c: char| !c.is_ascii_alphanumeric());
+            let masked = pieces.map(|piece| {
+                let (body, end) = match piece.char_indices().next_back() {
+                    Some((at, last)) if !last.is_ascii_alphanumeric() => piece.split_at(at),
+                    _ => (piece, ""),
+                };
+                let number = body.bytes().any(|b| b.is_ascii_digit());
+                format!("{}{end}", if number { "#" } else { body })
+            });
+            masked.collect::<String>().replace("#.#", "#")
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn the_first_story_is_what_up_tells() {
+    let system = System::start().await;
+    let told = eventually("the first story", async || {
+        let story = system.events("story").pop().and_then(|event| event["story"].as_str().map(str::to_owned));
+        story.ok_or("none yet")
+    })
+    .await;
+    let readme = readme();
+    let in_readme = printed(&readme, "cargo run --release -- up");
+    assert_eq!(words(&in_readme), words(&told), "README prints\n{in_readme}\nand `up` tells\n{told}");
+}
+
+#[test]
+fn every_command_named_is_there() {
+    let readme = readme();
+    let mut named: Vec<_> = readme
+        .split("`throughline ")
+        .skip(1)
+        .map(|rest| rest.split([' ', '`']).next().expect("split gives one"))
+        .collect();
+    named.sort_unstable();
+    named.dedup();
+    assert!(named.len() >= 8, "{named:?}");
+    for command in named {
+        let help = Command::new(throughline())
+            .args([command, "--help"])
+            .output()
+            .expect("the binary can be started");
+        assert!(help.status.success(), "`throughline {command} --help`: {help:?}");
+    }
+}
