@@ -129,16 +129,18 @@ impl Stop {
 #[derive(Debug)]
 pub(crate) struct Receiver {
     address: String,
+    /// It has answered, whatever it answered.
+    heard: AtomicBool,
     away: AtomicBool,
-    /// It was away when the process was asked to stop.
+    /// It was away, or had never been heard, when the process was asked to stop.
     given_up: AtomicBool,
     lines: Arc<Lines>,
 }
 
 impl Receiver {
     pub(crate) fn new(address: String, lines: Arc<Lines>) -> Arc<Self> {
-        let (away, given_up) = (AtomicBool::new(false), AtomicBool::new(false));
-        Arc::new(Receiver { address, away, given_up, lines })
+        let [heard, away, given_up] = [const { AtomicBool::new(false) }; 3];
+        Arc::new(Receiver { address, heard, away, given_up, lines })
     }
 
     pub(crate) fn address(&self) -> &str {
@@ -146,12 +148,14 @@ impl Receiver {
     }
 
     /// The process stops: a receiver that is away gets one more chance and no more, so that a process without a
-    /// Collector does not hang for its whole deadline.
+    /// Collector does not hang for its whole deadline; nor does one that ends before its first batch was due.
     pub(crate) fn last_call(&self) {
-        self.given_up.store(self.away.load(Relaxed), Relaxed);
+        let never_heard = !self.heard.load(Relaxed);
+        self.given_up.store(never_heard || self.away.load(Relaxed), Relaxed);
     }
 
     fn is_here(&self) {
+        self.heard.store(true, Relaxed);
         if self.away.swap(false, Relaxed) {
             self.say(Level::INFO, "collector back", "");
         }

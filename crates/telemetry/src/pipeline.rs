@@ -36,8 +36,8 @@ use crate::{
     transport::Transport,
 };
 
-/// Drops are looked at, and said, this often.
-const WATCH_EVERY: Duration = Duration::from_secs(5);
+/// Drops are looked at, and said, this often; while they go on, less and less often, down to the second of these.
+const WATCH_EVERY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(600));
 /// What standard output gets of the time to stop, at most.
 const FOR_STDOUT: Duration = Duration::from_millis(500);
 
@@ -287,10 +287,13 @@ impl Receivers {
 /// Says now and then what was dropped since it was last said.
 async fn say_drops(loss: Loss, lines: Arc<Lines>) {
     let mut said = loss.read();
+    let mut pause = WATCH_EVERY.0;
     loop {
-        tokio::time::sleep(WATCH_EVERY).await;
+        tokio::time::sleep(pause).await;
         let now = loss.read();
-        if let Some(fields) = now.dropped_since(&said) {
+        let dropped = now.dropped_since(&said);
+        pause = until_next_look(pause, dropped.is_some());
+        if let Some(fields) = dropped {
             lines.emit_to_stdout(&Line {
                 level: Level::WARN,
                 logger: export::LOGGER,
@@ -301,6 +304,11 @@ async fn say_drops(loss: Loss, lines: Arc<Lines>) {
         }
         said = now;
     }
+}
+
+/// A process that never has a Collector drops at every collection of its metrics; that is no news every time.
+fn until_next_look(pause: Duration, dropped: bool) -> Duration {
+    if dropped { (pause * 4).min(WATCH_EVERY.1) } else { WATCH_EVERY.0 }
 }
 
 /// The last line of a process.

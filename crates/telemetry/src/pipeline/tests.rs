@@ -383,6 +383,30 @@ fn without_a_receiver_the_stop_does_not_wait_for_one() {
 }
 
 #[test]
+fn a_process_that_ends_at_once_does_not_wait_for_a_receiver_it_never_heard() {
+    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = unused.local_addr().unwrap();
+    drop(unused);
+    let pipeline = open(address, &[], std::io::sink());
+    // Before the first batch is due: whether anybody is there, nobody knows yet.
+    pipeline.line("cannot start");
+    let begun = Instant::now();
+    let losses = pipeline.stopped(Duration::from_secs(5));
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert_eq!((losses.log_lines.recorded, losses.log_lines.dropped), (1, 1), "{losses:?}");
+}
+
+#[test]
+fn drops_that_go_on_are_said_less_and_less_often() {
+    let mut pause = WATCH_EVERY.0;
+    let pauses = [true, true, true, true, true, false].map(|dropped| {
+        pause = until_next_look(pause, dropped);
+        pause.as_secs()
+    });
+    assert_eq!(pauses, [20, 80, 320, 600, 600, 5]);
+}
+
+#[test]
 fn a_standard_output_that_nobody_reads_holds_nobody() {
     /// Blocks for ever.
     struct Blocked;
