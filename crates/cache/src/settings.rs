@@ -17,11 +17,11 @@ pub struct Settings {
     pub trusted_peers: TrustedPeers,
     /// Memory for everything that is kept: entries with headers and overhead, and bodies still arriving
     #[arg(long, env = "THROUGHLINE_MEMORY_BYTES", value_name = "BYTES", default_value_t = 64 << 20,
-          value_parser = clap::value_parser!(u64).range(1 << 20..))]
+          value_parser = service::parse_number(1_u64 << 20..=1 << 40))]
     pub memory_bytes: u64,
     /// Largest body that is stored, at most a quarter of the memory; larger ones pass by
     #[arg(long, env = "THROUGHLINE_MAX_OBJECT_BYTES", value_name = "BYTES", default_value_t = 8 << 20,
-          value_parser = clap::value_parser!(u64).range(1..))]
+          value_parser = service::parse_number(1_u64..=1 << 40))]
     pub max_object_bytes: u64,
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show the text instead of the flattened settings' own")]

@@ -77,7 +77,7 @@ pub struct Settings {
     pub directory: PathBuf,
     /// A file that would grow larger than this is put away under a name with its time
     #[arg(long, env = "THROUGHLINE_ROTATE_BYTES", value_name = "BYTES", default_value_t = 100 << 20,
-          value_parser = clap::value_parser!(u64).range(1..))]
+          value_parser = service::parse_number(1_u64..=1 << 40))]
     pub rotate_bytes: u64,
     /// How many files that were put away to keep, of each kind [default: all]
     #[arg(long, env = "THROUGHLINE_KEEP_FILES", value_name = "NUMBER")]

@@ -25,7 +25,7 @@ pub struct Settings {
     pub database_url: String,
     /// Connections to the database at most
     #[arg(long, env = "THROUGHLINE_DATABASE_CONNECTIONS", value_name = "NUMBER", default_value_t = 16,
-          value_parser = clap::value_parser!(u16).range(1..=1000))]
+          value_parser = service::parse_number(1_u16..=1000))]
     pub database_connections: u16,
     /// How long a request waits for a connection to the database (503 beyond it)
     #[arg(long, env = "THROUGHLINE_DATABASE_WAIT", value_name = "DURATION", default_value = "2s", value_parser = parse_duration)]

@@ -11,12 +11,12 @@ mod http;
 mod life;
 /// The bounds of a public listener.
 mod limits;
-/// What every service can be told, and the forms of a duration and an address.
+/// What every service can be told, and the forms of a number, a duration and an address.
 mod settings;
 /// Whether the process has been asked to stop, and who asks.
 mod stop;
 
 pub use life::{Error, Identity, Life, run};
 pub use limits::{Limited, LimitedBody, LimitedFuture, Limits, LimitsLayer, RequestBodyError};
-pub use settings::{Settings, parse_address, parse_duration};
+pub use settings::{Settings, parse_address, parse_duration, parse_number};
 pub use stop::{Asked, Draining, Requests};

@@ -17,22 +17,23 @@ use http_body_util::{Either, Full};
 use telemetry::{Problem, Scope};
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::parse_duration;
+use crate::{parse_duration, parse_number};
 
 /// Every bound has a flag and a safe default; flattened into each program's own settings.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
     /// Largest request body in bytes (413 beyond it)
-    #[arg(long, env = "THROUGHLINE_MAX_BODY_BYTES", value_name = "BYTES", default_value_t = 10 << 20)]
+    #[arg(long, env = "THROUGHLINE_MAX_BODY_BYTES", value_name = "BYTES", default_value_t = 10 << 20,
+          value_parser = parse_number(0_u64..=1 << 40))]
     pub max_body_bytes: u64,
     /// Largest request line and header block in bytes (431 beyond it)
     #[arg(long, env = "THROUGHLINE_MAX_HEADER_BYTES", value_name = "BYTES", default_value_t = 64 << 10,
-          value_parser = clap::value_parser!(u32).range(1024..=1 << 20))]
+          value_parser = parse_number(1024_u32..=1 << 20))]
     pub max_header_bytes: u32,
     /// Longest request target in bytes (414 beyond it)
     #[arg(long, env = "THROUGHLINE_MAX_URI_BYTES", value_name = "BYTES", default_value_t = 8 << 10,
-          value_parser = clap::value_parser!(u32).range(16..=65_534))]
+          value_parser = parse_number(16_u32..=65_534))]
     pub max_uri_bytes: u32,
     /// How long a request's header block may take from its first byte to its last (408 beyond it)
     #[arg(long, env = "THROUGHLINE_HEADER_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
@@ -45,7 +46,7 @@ pub struct Limits {
     pub keep_alive_timeout: Duration,
     /// Connections served at a time; those beyond wait to be accepted
     #[arg(long, env = "THROUGHLINE_MAX_CONNECTIONS", value_name = "NUMBER", default_value_t = 10_000,
-          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+          value_parser = parse_number(1_u32..=1_000_000))]
     pub max_connections: u32,
 }
 

@@ -1,7 +1,7 @@
 //! What every service can be told besides what it serves. Every setting is a flag and a variable of the environment;
 //! clap checks it before anything opens.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fmt::Display, net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 
 /// Flattened into each program's own settings.
 #[derive(Clone, Debug, clap::Args)]
@@ -13,14 +13,14 @@ pub struct Settings {
     #[arg(long, env = "THROUGHLINE_ADMIN_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:0", value_parser = parse_address)]
     pub admin_listen: SocketAddr,
     /// Name of this instance [default: a random UUID]
-    #[arg(long, env = "THROUGHLINE_INSTANCE", value_name = "NAME")]
+    #[arg(long, env = "THROUGHLINE_INSTANCE", value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub instance: Option<String>,
     /// Collector that traces, logs and metrics are sent to [default: what OTEL_EXPORTER_OTLP_ENDPOINT says, else
     /// http://127.0.0.1:4317]
     #[arg(long, env = "THROUGHLINE_OTLP_ENDPOINT", value_name = "URL", hide_env_values = true)]
     pub otlp_endpoint: Option<String>,
     /// Threads that serve HTTP [default: the cores there are]
-    #[arg(long, env = "THROUGHLINE_THREADS", value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, env = "THROUGHLINE_THREADS", value_name = "NUMBER", value_parser = parse_number(1_u16..=256))]
     pub threads: Option<u16>,
     /// How long requests in flight may take to end once the process has been asked to stop
     #[arg(long, env = "THROUGHLINE_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
@@ -56,6 +56,18 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     milliseconds.map(Duration::from_millis).ok_or_else(expected)
 }
 
+/// Reads a whole number within these bounds. Unlike clap's own parser it tells the accepted form in every case.
+pub fn parse_number<N>(range: RangeInclusive<N>) -> impl Fn(&str) -> Result<N, String> + Clone
+where
+    N: FromStr + PartialOrd + Display + Clone,
+{
+    move |text| {
+        // Whether it is no number or one out of bounds, the same form is accepted.
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.ok_or_else(|| format!("must be a whole number from {} to {}", range.start(), range.end()))
+    }
+}
+
 /// Reads an address to listen on: an IP address and a port, where port 0 lets the system choose.
 pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
     // What is wrong with it helps less than what is right.
@@ -78,6 +90,27 @@ mod tests {
         ];
         for (text, good) in table {
             assert_eq!(parse_address(text).is_ok(), good, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_whole_and_within_its_bounds() {
+        let table = [
+            ("1", Some(1)),
+            ("256", Some(256)),
+            ("0", None),
+            ("257", None),
+            ("10M", None),
+            ("-1", None),
+            ("1.5", None),
+            ("", None),
+            ("99999999999999999999", None),
+        ];
+        for (text, expected) in table {
+            let parsed = parse_number(1_u16..=256)(text);
+            assert_eq!(parsed.clone().ok(), expected, "{text:?}");
+            let said = "must be a whole number from 1 to 256";
+            assert_eq!(parsed.err().as_deref(), expected.is_none().then_some(said), "{text:?}");
         }
     }
 

@@ -24,9 +24,11 @@ fn check(arguments: &[&str], code: i32, said: &[&str]) {
 fn usage_errors_exit_64_and_name_the_setting_and_the_accepted_form() {
     check(&[], 64, &["Usage: throughline <COMMAND>"]);
     check(&["fly"], 64, &["unrecognized subcommand 'fly'"]);
-    check(&["up", "--servers", "0"], 64, &["--servers <NUMBER>", "1..=32"]);
+    check(&["up", "--servers", "0"], 64, &["--servers <NUMBER>", "a whole number from 1 to 32"]);
     check(&["load-balancer", "--drain-timeout", "10"], 64, &["--drain-timeout <DURATION>", "`10s`"]);
-    check(&["http-server", "--threads", "many"], 64, &["--threads <NUMBER>"]);
+    check(&["http-server", "--threads", "many"], 64, &["--threads <NUMBER>", "a whole number from 1 to 256"]);
+    check(&["load-balancer", "--max-body-bytes", "10M"], 64, &["--max-body-bytes <BYTES>", "a whole number"]);
+    check(&["cache", "--instance", ""], 64, &["--instance <NAME>"]);
     check(&["cache", "--listen", "8081"], 64, &["--listen <ADDRESS>", "`127.0.0.1:8080`"]);
     check(&["ready", "nowhere"], 64, &["<ADDRESS>", "`127.0.0.1:9901`"]);
     check(&["ready", "127.0.0.1:1", "--wait", "1.5s"], 64, &["--wait <DURATION>", "`500ms`"]);
