@@ -38,7 +38,7 @@ use crate::{
 
 /// Drops are looked at, and said, this often; while they go on, less and less often, down to the second of these.
 const WATCH_EVERY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(600));
-/// What standard output gets of the time to stop, at most.
+/// What is kept of the time to stop for standard output; what the exporters leave is its own as well.
 const FOR_STDOUT: Duration = Duration::from_millis(500);
 
 /// The recording end.

@@ -197,8 +197,19 @@ fn a_database_that_refuses_is_told_in_the_words_of_the_service() {
     let (code, said) = refused(up(&directory.data(), 0).args(["--database-url", &url]));
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("http_server-") && said.contains("before it could serve"), "{said}");
-    assert!(said.contains("it said `http_server: ") && said.contains(".log"), "{said}");
+    assert!(said.contains("it said “http_server: ") && said.contains(".log"), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+#[test]
+fn a_setting_that_a_child_refuses_is_a_usage_error_of_up() {
+    let directory = Directory::new();
+    for (flag, value) in [("--database-url", "mysql://db/x"), ("--otlp-endpoint", "collector")] {
+        let (code, said) = refused(up(&directory.data(), 0).args([flag, value]));
+        assert_eq!(code, Some(64), "{said}");
+        assert!(said.contains(&format!("`{flag}` is `")) && said.contains("but must be"), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
 }
 
 #[test]

@@ -22,7 +22,7 @@ use crate::ready::until_ready;
 const TRIES: u32 = 3;
 
 /// What was typed cannot be: trying again does not help.
-const USAGE: i32 = 64;
+const USAGE: i32 = crate::USAGE as i32;
 
 /// A child that was ready for this long has not died quickly.
 const STEADY: Duration = Duration::from_secs(10);
@@ -41,8 +41,17 @@ pub(super) enum State {
     Starting,
     Listening(Running),
     Ready(Running),
-    /// Given up; the sentence says why.
-    Failed(Arc<str>),
+    Failed(GivenUp),
+}
+
+/// Why a child is not tried any more.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{why}")]
+pub(super) struct GivenUp {
+    /// A sentence.
+    why: Arc<str>,
+    /// A setting that was passed on to it is wrong, and so is the one of `up` that it came from.
+    pub(super) usage: bool,
 }
 
 /// A child that listens.
@@ -67,7 +76,7 @@ impl Keeper {
         loop {
             let mut child = match Child::start(&self.plan, &self.directory, addresses.as_ref()) {
                 Ok(child) => child,
-                Err(error) => return self.give_up(format!("{error:#}")),
+                Err(error) => return self.give_up(format!("{error:#}"), false),
             };
             let life = tokio::select! {
                 life = self.live(&mut child, &mut addresses, ever_ready) => life,
@@ -78,8 +87,11 @@ impl Keeper {
             quick_deaths = if life.ready_for >= Some(STEADY) { 1 } else { quick_deaths + 1 };
             if ever_ready {
                 self.tell.exited(&self.plan.name(), child.pid, life.status, &self.log());
-            } else if quick_deaths == TRIES || life.status.code() == Some(USAGE) {
-                return self.give_up(self.why_not(&child, life.status));
+            } else {
+                let usage = life.status.code() == Some(USAGE);
+                if usage || quick_deaths == TRIES {
+                    return self.give_up(self.why_not(&child, life.status), usage);
+                }
             }
             tokio::select! {
                 () = sleep(pause(quick_deaths)) => {}
@@ -121,14 +133,14 @@ impl Keeper {
         }
     }
 
-    fn give_up(&self, why: String) {
-        self.state.send_replace(State::Failed(why.into()));
+    fn give_up(&self, why: String, usage: bool) {
+        self.state.send_replace(State::Failed(GivenUp { why: why.into(), usage }));
     }
 
     fn why_not(&self, child: &Child, status: ExitStatus) -> String {
         let said = child
             .last_words()
-            .map_or_else(|| "it said nothing".to_owned(), |words| format!("it said `{words}`"));
+            .map_or_else(|| "it said nothing".to_owned(), |words| format!("it said “{words}”"));
         format!(
             "{} ended ({status}) before it could serve: {said} (all of it: {})",
             self.plan.name(),

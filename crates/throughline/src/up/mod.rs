@@ -5,12 +5,12 @@
 //! said and started again on the same addresses; everything a child says is kept in the data directory.
 //! Refuses: being a service of its own. It configures nothing that the services' own flags do not.
 //!
-//! Exit codes: 0 when asked to stop, 1 when the system cannot be started, 130 or 143 when asked a second time.
+//! Exit codes: 0 when asked to stop, 1 when the system cannot be started, 64 when a setting is why, 130 or 143 when asked a second time.
 
 use std::{future::pending, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
-use service::Requests;
+use service::{Requests, parse_number};
 
 /// One child process: started, heard, ended.
 mod child;
@@ -28,6 +28,7 @@ mod system;
 mod tell;
 
 use directory::Directory;
+use keep::GivenUp;
 use system::System;
 use tell::Tell;
 
@@ -35,15 +36,16 @@ use tell::Tell;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Settings {
     /// Port of the load balancer on 127.0.0.1; 0 lets the system choose
-    #[arg(long, env = "THROUGHLINE_PORT", value_name = "PORT", default_value_t = 8080)]
+    #[arg(long, env = "THROUGHLINE_PORT", value_name = "PORT", default_value_t = 8080, value_parser = parse_number(0_u16..=65_535))]
     port: u16,
     /// How many http_servers
-    #[arg(long, env = "THROUGHLINE_SERVERS", value_name = "NUMBER", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=32))]
+    #[arg(long, env = "THROUGHLINE_SERVERS", value_name = "NUMBER", default_value_t = 2, value_parser = parse_number(1_u16..=32))]
     servers: u16,
     /// How many caches
-    #[arg(long, env = "THROUGHLINE_CACHES", value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=32))]
+    #[arg(long, env = "THROUGHLINE_CACHES", value_name = "NUMBER", default_value_t = 1, value_parser = parse_number(1_u16..=32))]
     caches: u16,
-    /// Where the database, the Collector's files and the output of the processes are kept
+    /// Where the database, the Collector's files and the output of the processes are kept; nothing in it is ever
+    /// removed
     #[arg(long, env = "THROUGHLINE_DATA_DIR", value_name = "PATH", default_value = "./throughline-data")]
     data_dir: PathBuf,
     /// A database of your own, `postgres://…` [default: SQLite in the data directory]
@@ -69,7 +71,10 @@ pub(crate) fn run(settings: Settings) -> ExitCode {
     });
     outcome.unwrap_or_else(|error| {
         tell.failed(&error);
-        ExitCode::FAILURE
+        match error.downcast_ref::<GivenUp>() {
+            Some(given_up) if given_up.usage => ExitCode::from(crate::USAGE),
+            _ => ExitCode::FAILURE,
+        }
     })
 }
 

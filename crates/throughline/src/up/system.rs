@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use anyhow::{anyhow, bail};
+use anyhow::bail;
 use tokio::{
     sync::{oneshot, watch},
     task::JoinSet,
@@ -98,7 +98,7 @@ async fn reached(mut state: watch::Receiver<State>, ready: bool) -> anyhow::Resu
     drop(waited);
     let last = state.borrow().clone();
     match last {
-        State::Failed(why) => Err(anyhow!("{why}")),
+        State::Failed(given_up) => Err(given_up.into()),
         State::Ready(running) => Ok(running),
         State::Listening(running) if !ready => Ok(running),
         State::Listening(running) => {

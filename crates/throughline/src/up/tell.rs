@@ -111,8 +111,18 @@ fn described(child: &Running, directory: &Directory) -> Value {
     })
 }
 
+/// A path as a shell takes it for one word.
+fn quoted(path: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,=".contains(c);
+    if path.chars().all(plain) && !path.is_empty() {
+        path.to_owned()
+    } else {
+        format!("'{}'", path.replace('\'', r"'\''"))
+    }
+}
+
 fn what_next(edge: SocketAddr, directory: &Directory, files: Option<&Path>) -> String {
-    let this = std::env::args().next().unwrap_or_else(|| "throughline".to_owned());
+    let this = quoted(&std::env::args().next().unwrap_or_else(|| "throughline".to_owned()));
     let bookings = format!("http://{edge}/api/bookings");
     let mut text = format!(
         "Serving on http://{edge} until Ctrl-C. Try:
@@ -125,7 +135,7 @@ fn what_next(edge: SocketAddr, directory: &Directory, files: Option<&Path>) -> S
         let from = if files == Path::new("./throughline-data/telemetry") {
             String::new()
         } else {
-            format!(" --from {}", files.display())
+            format!(" --from {}", quoted(&files.display().to_string()))
         };
         text += &format!(
             "  {this} trace ID{from}    (the x-trace-id of any answer)
@@ -137,4 +147,24 @@ The Collector's files are in {}, ",
         text += "\n";
     }
     text + &format!("what the processes say in {}.", directory.logs().display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn a_path_can_be_pasted_into_a_shell() {
+        let table = [
+            ("./data/telemetry", "./data/telemetry"),
+            ("my data/telemetry", "'my data/telemetry'"),
+            ("it's", r"'it'\''s'"),
+            ("$(reboot)", "'$(reboot)'"),
+            ("~/x", "'~/x'"),
+            ("", "''"),
+        ];
+        for (path, expected) in table {
+            assert_eq!(quoted(path), expected, "{path:?}");
+        }
+    }
 }
