@@ -29,7 +29,7 @@ use tower::util::Oneshot;
 
 use super::{
     Accepted,
-    pace::{Cut, Pace, Phase, Seen, Step},
+    pace::{Cut, Farewell, Pace, Phase, Seen, Step},
     socket::Socket,
 };
 use crate::{Draining, Limits};
@@ -196,18 +196,29 @@ where
 }
 
 /// A request on its way, until its answer's body is dropped.
-struct InFlight(Arc<Seen>);
+struct InFlight {
+    seen: Arc<Seen>,
+    /// HTTP/1.0 knows no chunks: an answer of unknown length ends with its connection.
+    ends_by_close: bool,
+}
 
 impl InFlight {
     fn new(seen: &Arc<Seen>, version: http::Version) -> Self {
         seen.request_begins(version);
-        Self(seen.clone())
+        Self { seen: seen.clone(), ends_by_close: version == http::Version::HTTP_10 }
+    }
+
+    /// The answer broke off.
+    fn broke_off(&self) {
+        if self.ends_by_close {
+            self.seen.take_leave(Farewell::Reset);
+        }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.request_ends();
+        self.seen.request_ends();
     }
 }
 
@@ -228,8 +239,8 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let response = ready!(this.inner.poll(cx))?;
-        let _in_flight = this.in_flight.take();
-        Poll::Ready(Ok(response.map(|inner| ObservedBody { inner, _in_flight })))
+        let in_flight = this.in_flight.take();
+        Poll::Ready(Ok(response.map(|inner| ObservedBody { inner, in_flight })))
     }
 }
 
@@ -237,7 +248,7 @@ pin_project_lite::pin_project! {
     struct ObservedBody<R> {
         #[pin]
         inner: R,
-        _in_flight: Option<InFlight>,
+        in_flight: Option<InFlight>,
     }
 }
 
@@ -249,7 +260,12 @@ impl<R: Body> Body for ObservedBody<R> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<R::Data>, R::Error>>> {
-        self.project().inner.poll_frame(cx)
+        let this = self.project();
+        let frame = ready!(this.inner.poll_frame(cx));
+        if let (Some(Err(_)), Some(in_flight)) = (&frame, &this.in_flight) {
+            in_flight.broke_off();
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -62,7 +62,7 @@ impl Seen {
     }
 
     pub(super) fn farewell(&self) -> Farewell {
-        let known = [Farewell::Gentle, Farewell::None, Farewell::TooSlow];
+        let known = [Farewell::Gentle, Farewell::None, Farewell::TooSlow, Farewell::Reset];
         known[usize::from(self.farewell.load(Relaxed))]
     }
 
@@ -102,6 +102,8 @@ pub(super) enum Farewell {
     None,
     /// Answers 408 and reads on for a moment.
     TooSlow,
+    /// Resets: an answer that only the end of the connection delimits broke off, and must not look whole.
+    Reset,
 }
 
 /// What is to be done with a connection.

@@ -100,7 +100,11 @@ impl Drop for Socket {
     fn drop(&mut self) {
         let Some((stream, permit)) = self.open.take() else { return };
         let farewell = self.seen.farewell();
-        if self.over || farewell == Farewell::None {
+        if farewell == Farewell::Reset {
+            // Fails on a dead socket only, which does not end in good order anyway.
+            let _ = stream.set_zero_linger();
+        }
+        if self.over || matches!(farewell, Farewell::None | Farewell::Reset) {
             return;
         }
         // Without a runtime the process is ending: then nobody can be gentle.

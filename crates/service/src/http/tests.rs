@@ -2,17 +2,20 @@
 
 use std::{
     convert::Infallible,
-    io::Write,
+    io::{self, Write},
     net::SocketAddr,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Either, Full};
 use hyper::{Request, Response, StatusCode, body::Incoming};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -29,7 +32,7 @@ use crate::{Draining, LimitedBody, Limits, LimitsLayer, RequestBodyError};
 const BOUND: Duration = Duration::from_secs(10);
 
 /// A listener that is served by two threads. `/` answers at once, `/held` when a permit of `gate` is there, `/read`
-/// when the body is read.
+/// when the body is read; the body of `/broken` breaks off.
 struct Server {
     address: SocketAddr,
     draining: Draining,
@@ -76,7 +79,7 @@ async fn answer(
     request: Request<LimitedBody<Incoming>>,
     gate: Arc<Semaphore>,
     counts: Arc<Counts>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+) -> Result<Response<Either<Full<Bytes>, BreaksOff>>, Infallible> {
     counts.begun.fetch_add(1, Ordering::SeqCst);
     let _in_hand = InHand(counts);
     let peer = request.extensions().get::<telemetry::Peer>().copied();
@@ -89,11 +92,42 @@ async fn answer(
                 Err(RequestBodyError::Idle { .. }) => StatusCode::REQUEST_TIMEOUT,
                 Err(RequestBodyError::Broken(_)) => StatusCode::BAD_REQUEST,
             };
-            return Ok(Response::builder().status(status).body(Full::default()).unwrap());
+            return Ok(Response::builder().status(status).body(Either::Left(Full::default())).unwrap());
+        }
+        "/broken" => {
+            return Ok(Response::new(Either::Right(BreaksOff {
+                part: Some(Bytes::from_static(b"half")),
+                waited: false,
+            })));
         }
         _ => {}
     }
-    Ok(Response::new(Full::from(format!("to {}", peer.unwrap().0))))
+    Ok(Response::new(Either::Left(Full::from(format!("to {}", peer.unwrap().0)))))
+}
+
+/// The body of an answer that comes in part, and breaks off when that part is on its way.
+struct BreaksOff {
+    part: Option<Bytes>,
+    waited: bool,
+}
+
+impl Body for BreaksOff {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if let Some(part) = self.part.take() {
+            return Poll::Ready(Some(Ok(Frame::data(part))));
+        }
+        if !std::mem::replace(&mut self.waited, true) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Some(Err(io::Error::other("gone"))))
+    }
 }
 
 impl Server {
@@ -345,6 +379,23 @@ async fn an_unreadable_head_is_answered_and_the_connection_closed() {
     let refused = ["nonsense\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "GET / HTTP/1.1\r\na b: c\r\n\r\n"];
     for head in refused {
         assert_eq!(status(&server.ask(head).await), "400", "{head:?}");
+    }
+    server.end().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_never_looks_whole() {
+    let server = server(Limits::default()).await;
+    for (version, marked) in [("1.1", "4\r\nhalf\r\n"), ("1.0", "half")] {
+        let mut client = server.connect().await;
+        client.send(&format!("GET /broken HTTP/{version}\r\nhost: a\r\n\r\n")).await;
+        let mut bytes = Vec::new();
+        let end = timeout(BOUND, client.0.read_to_end(&mut bytes)).await.expect("an end within the bound");
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(text.ends_with(marked), "{text:?}");
+        // Chunks say that the end is missing; without them the end of the connection must not be one in good order.
+        let reset = end.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionReset);
+        assert_eq!(reset, version == "1.0", "{text:?}");
     }
     server.end().await;
 }
