@@ -109,8 +109,9 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         match self.limits.refusal(&request) {
-            Some(problem) => {
+            Some((kind, problem)) => {
                 if let Some(scope) = Scope::current() {
+                    scope.error_type(kind);
                     scope.refused();
                 }
                 LimitedFuture { inner: None, refusal: Some(problem.response()) }
@@ -124,15 +125,16 @@ where
 }
 
 impl Limits {
-    fn refusal<B: Body>(&self, request: &Request<B>) -> Option<Problem> {
+    /// Why a request is not let in, if it is not: `error.type` and what to answer.
+    fn refusal<B: Body>(&self, request: &Request<B>) -> Option<(&'static str, Problem)> {
         let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
         if target > self.max_uri_bytes as usize {
             let text = format!("The request's target is longer than {} bytes.", self.max_uri_bytes);
-            return Some(Problem::new(StatusCode::URI_TOO_LONG).detail(text));
+            return Some(("target_too_long", Problem::new(StatusCode::URI_TOO_LONG).detail(text)));
         }
         if request.body().size_hint().lower() > self.max_body_bytes {
             let text = format!("The request's body is larger than {} bytes.", self.max_body_bytes);
-            return Some(Problem::new(StatusCode::PAYLOAD_TOO_LARGE).detail(text));
+            return Some(("body_too_large", Problem::new(StatusCode::PAYLOAD_TOO_LARGE).detail(text)));
         }
         None
     }

@@ -31,11 +31,13 @@ async fn a_body_beyond_the_limit_is_refused_declared_or_not() {
     let lb = Lb::before(&[&replica], &["--max-body-bytes", "1000"]).await;
     let answer = lb.ask("POST", "/", &["Content-Length: 1001"]).await;
     assert_eq!(answer.status, 413);
+    assert_eq!(answer.line().await["error.type"], "body_too_large");
     let chunk = format!("400\r\n{}\r\n0\r\n\r\n", "x".repeat(1024));
     let answer = lb.say(&(head("POST", "/", &["Transfer-Encoding: chunked"]) + &chunk)).await;
     assert_eq!(answer.status, 413);
     assert!(answer.head.contains("error=http_request_error"), "{}", answer.head);
-    assert_eq!(answer.line().await["level"], "WARN");
+    let line = answer.line().await;
+    assert_eq!((&line["level"], &line["error.type"]), (&"WARN".into(), &"body_too_large".into()));
 }
 
 #[tokio::test]

@@ -83,6 +83,30 @@ async fn what_a_replica_might_read_differently_never_reaches_one() {
     assert!(replica.seen().asked.is_empty());
 }
 
+/// RFC 9112 §6.3: chunks overrule a length, and nothing is read of what follows such a request.
+#[tokio::test]
+async fn a_length_beside_chunks_goes_no_further_and_ends_the_connection() {
+    let replica = Replica::saying("hello").await;
+    let lb = Lb::before(&[&replica], &[]).await;
+    let both = [
+        ["Content-Length: 40", "Transfer-Encoding: chunked"],
+        ["Transfer-Encoding: chunked", "Content-Length: 5"],
+    ];
+    for fields in both {
+        let bytes = head("POST", "/", &fields) + "0\r\n\r\n" + &head("GET", "/hidden", &[]);
+        let mut stream = TcpStream::connect(lb.address).await.unwrap();
+        stream.write_all(bytes.as_bytes()).await.unwrap();
+        let mut answers = String::new();
+        // Reset or not: what matters is that it ends.
+        let _ = stream.read_to_string(&mut answers).await;
+        assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{answers}");
+    }
+    // The replica reads no chunks: what ends them looks to it like a head.
+    let asked: String = replica.seen().asked.into_iter().map(|asked| asked.head).collect();
+    assert_eq!(asked.matches("POST / HTTP/1.1").count(), 2, "{asked}");
+    assert!(!asked.contains("content-length") && !asked.contains("hidden"), "{asked}");
+}
+
 #[tokio::test]
 async fn an_absolute_target_of_the_same_host_is_served() {
     let replica = Replica::saying("hello").await;
