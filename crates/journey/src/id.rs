@@ -6,6 +6,8 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
+use crate::names;
+
 /// Fewer digits than this name too many traces to be worth a search.
 pub const SHORTEST_PREFIX: usize = 4;
 
@@ -124,6 +126,9 @@ impl FromStr for Wanted {
         if is_hex && (SHORTEST_PREFIX..32).contains(&typed.len()) {
             return Ok(Self::Prefix(typed.to_ascii_lowercase()));
         }
+        if let Some(trace) = of_line(typed) {
+            return Ok(Self::Trace(trace));
+        }
         let mut ids: Vec<String> = typed
             .split(|letter: char| !letter.is_ascii_alphanumeric())
             .filter(|word| word.len() == 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit()))
@@ -137,6 +142,13 @@ impl FromStr for Wanted {
             _ => Err(NotAnId::Several(ids)),
         }
     }
+}
+
+/// A log line says which trace is its own, whatever else in it looks like an id: a path may hold one.
+fn of_line(typed: &str) -> Option<TraceId> {
+    // Most of what is typed is no JSON.
+    let line: serde_json::Map<String, serde_json::Value> = serde_json::from_str(typed).ok()?;
+    names::LINE_TRACE.iter().find_map(|name| line.get(*name)?.as_str()).and_then(TraceId::read)
 }
 
 impl Wanted {
@@ -205,6 +217,8 @@ mod tests {
         check(&format!("traceparent: 00-{ID}-00f067aa0ba902b7-01"), whole.clone());
         check(&format!("http://localhost:16686/trace/{ID}?uiFind=x"), whole.clone());
         check(&format!(r#"{{"trace_id":"{ID}","span_id":"00f067aa0ba902b7"}}"#), whole.clone());
+        let other = "a".repeat(32);
+        check(&format!(r#"{{"trace_id":"{ID}","path":"/baskets/{other}"}}"#), whole.clone());
         check(&format!("{ID} {ID}"), whole);
         check("4bf9", prefix("4bf9"));
         check("4BF92f3577b34da6a3ce929d0e0e473", prefix("4bf92f3577b34da6a3ce929d0e0e473"));
@@ -213,7 +227,6 @@ mod tests {
         check("bookings", Err(NotAnId::NoId));
         check(&format!("{ID}0"), Err(NotAnId::NoId));
         check(&"0".repeat(32), Err(NotAnId::Zero));
-        let other = "a".repeat(32);
         check(&format!("{other} {ID}"), Err(NotAnId::Several(vec![ID.to_owned(), other])));
     }
 }
