@@ -90,7 +90,7 @@ async fn open(settings: Settings, life: &mut service::Life) -> Result<(), servic
     let (limits, trusted) = (settings.limits.clone(), settings.trusted_peers);
     life.serve(settings.listen, settings.limits, false, move |_thread| {
         // Outermost: every request has its span, its line and its headers, also one that is refused.
-        let traced = ServerLayer::new("cache", trusted.clone());
+        let traced = ServerLayer::new("cache", trusted.clone()).of_proxy();
         // What is too large is refused before anything is looked up.
         let limited = LimitsLayer::new(limits.clone());
         traced.layer(limited.layer(Cache::new(&store, upstream.client(), Clock::system())))

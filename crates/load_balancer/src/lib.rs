@@ -103,7 +103,7 @@ fn layers(
         // Outermost: the target is written down in the form in which it is used.
         .map_request(proxy::normalise)
         // Around all that can answer: whatever happens has a span and a line.
-        .layer(ServerLayer::new(NAME, edge.trusted.clone()))
+        .layer(ServerLayer::new(NAME, edge.trusted.clone()).of_proxy())
         // Before the proxy: it must not begin what is bound to fail.
         .layer(LimitsLayer::new(limits.clone()))
         .service(tower::service_fn(move |request| {

@@ -160,7 +160,8 @@ impl Lane {
         let in_use = self.bound - self.places.available_permits().min(self.bound);
         Fill {
             bound: self.bound,
-            size: in_use + self.idle().len(),
+            // A connection is laid down a moment before its place is free: it must not count twice.
+            size: (in_use + self.idle().len()).min(self.bound),
             in_use,
             waiting: self.waiting.load(Ordering::Relaxed),
         }

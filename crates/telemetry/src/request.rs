@@ -175,15 +175,15 @@ impl Scope {
         self.0.span_context.trace_id().to_string()
     }
 
-    /// A request that starts now, with its SERVER span. `random`: its trace id is random (W3C trace-flags).
-    pub(crate) fn new(method: &'static str, path: Arc<str>, span: SdkSpan, random: bool) -> Scope {
+    /// A request that starts now. `random`: its trace id is random (W3C trace-flags).
+    pub(crate) fn new(method: &'static str, path: Arc<str>, told: Told, random: bool) -> Scope {
         Scope(Arc::new(Inner {
             method,
             path,
-            span_context: span.span_context().clone(),
+            span_context: told.span.span_context().clone(),
             random,
             started: Instant::now(),
-            told: Mutex::new(Some(Told::new(span))),
+            told: Mutex::new(Some(told)),
         }))
     }
 
@@ -248,12 +248,13 @@ impl fmt::Debug for Scope {
 }
 
 impl Told {
-    fn new(span: SdkSpan) -> Told {
+    /// Nothing yet but the SERVER span; at a proxy no cache has been hit.
+    pub(crate) fn new(span: SdkSpan, is_proxy: bool) -> Told {
         Told {
             span,
             route: None,
-            cache_hit: None,
-            is_proxy: false,
+            cache_hit: is_proxy.then_some(false),
+            is_proxy,
             queue: Duration::ZERO,
             upstream: Duration::ZERO,
             asking_since: None,

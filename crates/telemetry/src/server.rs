@@ -38,6 +38,7 @@ pub struct ServerLayer {
     service: &'static str,
     logger: &'static str,
     trusted: TrustedPeers,
+    is_proxy: bool,
 }
 
 impl ServerLayer {
@@ -45,7 +46,13 @@ impl ServerLayer {
     pub fn new(service: &'static str, trusted: TrustedPeers) -> Self {
         // Loggers are compared and filtered as names that live as long as the process. A process makes a handful of layers.
         let logger = Box::leak(format!("{service}::request").into_boxed_str());
-        Self { service, logger, trusted }
+        Self { service, logger, trusted, is_proxy: false }
+    }
+
+    /// At a proxy: every line has the fields of one, also a refusal's, which never comes as far as a replica or a cache.
+    #[must_use]
+    pub fn of_proxy(self) -> Self {
+        Self { is_proxy: true, ..self }
     }
 }
 

@@ -181,6 +181,22 @@ async fn the_nearest_caches_hit_is_on_the_line() {
 }
 
 #[tokio::test]
+async fn a_refusals_line_has_the_fields_of_a_proxy() {
+    let replica = Replica::saying("never asked").await;
+    let lb = Lb::before(&[&replica], &[]).await;
+    // One that the proxy itself refuses, and one that is refused before it.
+    for (method, path, status) in [("TRACE", "/".to_owned(), 405), ("GET", "/".repeat(9000), 414)] {
+        let answer = lb.ask(method, &path, &[]).await;
+        assert_eq!(answer.status, status);
+        let line = answer.line().await;
+        assert_eq!((&line["cache_hit"], &line["attempts"]), (&false.into(), &0.into()), "{line}");
+        for name in ["routing_ms", "queue_ms", "upstream_ms"] {
+            assert!(line[name].is_f64(), "{name} in {line}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_expectation_is_met_here() {
     let replica = Replica::start(|_| Act::Answer(ok("done"))).await;
     let lb = Lb::before(&[&replica], &[]).await;

@@ -14,6 +14,7 @@ use crate::{
     instruments::SCHEME,
     names,
     propagate::{BAGGAGE, TRACEPARENT, TRACESTATE},
+    request::Told,
     start::tracer,
     traceparent,
 };
@@ -46,7 +47,7 @@ pub(super) fn begin<B>(layer: &ServerLayer, request: &mut Request<B>) -> Running
         None => Context::new(),
     };
     let span = tracer().build_with_context(builder, &parent);
-    let scope = Scope::new(edge::METHODS[method], path, span, is_random);
+    let scope = Scope::new(edge::METHODS[method], path, Told::new(span, layer.is_proxy), is_random);
     Running::new(layer, scope, method, edge::version(request.version()), started_at)
 }
 
