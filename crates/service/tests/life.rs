@@ -17,6 +17,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, body::Incoming};
 use rustix::process::{Pid, Signal, kill_process};
 use service::{Error, Identity, Life, Limits, LimitsLayer, Settings};
+use telemetry::ServerLayer;
 use tower_layer::Layer;
 
 /// No wait of these tests is longer.
@@ -25,7 +26,7 @@ const BOUND: Duration = Duration::from_secs(20);
 /// Set for the small program: its arguments.
 const ARGUMENTS: &str = "GREETER_ARGUMENTS";
 
-/// `GET /` greets; `POST /` greets when the whole body has come; `/block` keeps its thread for ever.
+/// `GET /` greets; `POST /` greets when the whole body has come; `/block` keeps its thread for ever; `/panic` panics.
 #[derive(Parser)]
 struct Greeter {
     /// What `open` fails with: `usage` or `start`.
@@ -69,8 +70,9 @@ fn open(greeter: Greeter, life: &mut Life) -> Result<(), Error> {
         life.ready_when("pot", || Box::pin(async { Err("no paint".to_owned()) }));
     }
     let limits = greeter.limits;
-    let layer = LimitsLayer::new(limits.clone());
-    let make = move |_thread| layer.layer(tower::service_fn(greet));
+    let trusted = "none".parse().unwrap();
+    let layer = (ServerLayer::new("greeter", trusted), LimitsLayer::new(limits.clone()));
+    let make = move |_thread| layer.0.layer(layer.1.layer(tower::service_fn(greet)));
     life.serve("127.0.0.1:0".parse().unwrap(), limits, false, make)?;
     life.after_drain(|| Box::pin(async { tracing::info!("pot closed") }));
     Ok(())
@@ -83,6 +85,7 @@ async fn greet(
     while request.uri().path() == "/block" {
         std::thread::park();
     }
+    assert_ne!(request.uri().path(), "/panic", "no such colour");
     let body = request.into_body().collect().await;
     Ok(Response::new(Full::from(if body.is_ok() { "hello" } else { "what?" })))
 }
@@ -190,6 +193,11 @@ impl Client {
         self.0.read_to_string(&mut text).unwrap();
         text
     }
+}
+
+fn header<'a>(answer: &'a str, name: &str) -> &'a str {
+    let value = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    value.unwrap_or_else(|| panic!("no `{name}` in {answer}"))
 }
 
 fn status(answer: &str) -> &str {
@@ -330,4 +338,37 @@ fn an_unreadable_head_is_a_line_under_a_trace_of_its_own() {
         "{:#?}",
         program.heard
     );
+}
+
+#[test]
+fn what_is_too_large_is_refused_in_a_problem_and_a_warn_line_of_one_trace() {
+    let mut program = Running::start("--max-body-bytes 10 --max-uri-bytes 16");
+    for (request, answered) in [
+        ("POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 11\r\n\r\n", "413"),
+        ("GET /a-colour-nobody-mixed HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n", "414"),
+    ] {
+        let answer = program.ask("address", request);
+        assert_eq!(status(&answer), answered, "{answer}");
+        let trace = header(&answer, "x-trace-id");
+        assert!(answer.contains(&format!("\"trace_id\":\"{trace}\"")), "{answer}");
+        let line = program.line(trace);
+        assert!(line.contains("\"WARN\"") && line.contains("\"request\""), "{line}");
+        assert!(line.contains(&format!("\"status\":{answered}")), "{line}");
+    }
+}
+
+#[test]
+fn a_panic_in_a_handler_is_answered_500_and_its_line_has_the_trace_and_the_stack() {
+    let mut program = Running::start("");
+    let answer = program.ask("address", "GET /panic HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+    assert_eq!(status(&answer), "500");
+    assert!(!answer.contains("no such colour"), "{answer}");
+    let line = program.line("exception.stacktrace");
+    let trace = format!("\"trace_id\":\"{}\"", header(&answer, "x-trace-id"));
+    for part in [&trace, "\"ERROR\"", "\"panic\"", "no such colour", "greet", "\"path\":\"/panic\""] {
+        assert!(line.contains(part), "no `{part}` in {line}");
+    }
+    // The process lives on.
+    let answer = program.ask("address", "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+    assert!(answer.ends_with("hello"), "{answer}");
 }
