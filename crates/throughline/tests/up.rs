@@ -202,6 +202,17 @@ fn a_database_that_refuses_is_told_in_the_words_of_the_service() {
 }
 
 #[test]
+fn an_output_that_cannot_be_kept_is_named() {
+    let directory = Directory::new();
+    let log = directory.data().join("logs/collector-1.log");
+    fs::create_dir_all(&log).unwrap();
+    let (code, said) = refused(&mut up(&directory.data(), 0));
+    assert_eq!(code, Some(1), "{said}");
+    let expected = format!("cannot start collector-1: cannot open `{}`: Is a directory", log.display());
+    assert!(said.contains(&expected), "{said}");
+}
+
+#[test]
 fn a_setting_that_a_child_refuses_is_a_usage_error_of_up() {
     let directory = Directory::new();
     for (flag, value) in [("--database-url", "mysql://db/x"), ("--otlp-endpoint", "collector")] {

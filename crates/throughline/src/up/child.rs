@@ -56,7 +56,9 @@ impl Child {
         let name = plan.name();
         let log = directory.log(&name);
         let starting = || format!("cannot start {name}");
-        let output = File::options().create(true).append(true).open(&log).with_context(starting)?;
+        let output = File::options().create(true).append(true).open(&log);
+        let output =
+            output.with_context(|| format!("cannot open `{}`", log.display())).with_context(starting)?;
         let from = output.metadata().with_context(starting)?.len();
         let mut command = Command::new(std::env::current_exe().with_context(starting)?);
         command.arg(plan.subcommand()).args(plan.flags(addresses)).args(&plan.arguments);

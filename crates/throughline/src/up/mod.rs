@@ -5,7 +5,8 @@
 //! said and started again on the same addresses; everything a child says is kept in the data directory.
 //! Refuses: being a service of its own. It configures nothing that the services' own flags do not.
 //!
-//! Exit codes: 0 when asked to stop, 1 when the system cannot be started, 64 when a setting is why, 130 or 143 when asked a second time.
+//! Exit codes: 0 when asked to stop, 1 when the system cannot be started, 64 when a setting is why, 130 or 143 when
+//! asked a second time.
 
 use std::{future::pending, path::PathBuf, process::ExitCode};
 
