@@ -55,7 +55,7 @@ impl Client {
             scope.proxy();
         }
         let request = prepare(request).await.map_err(Failure::request)?;
-        let _serving = self.upstream.budget.serve();
+        self.upstream.budget.serve();
         let mut way = Way::new(&self.upstream, scope, key, &request);
         let mut next = Next { request, ended: None, _budget: None };
         loop {

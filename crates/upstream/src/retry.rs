@@ -83,21 +83,30 @@ pub(crate) fn refusal(status: StatusCode, headers: &HeaderMap) -> Option<Ended> 
     (gateway && own).then_some(Ended::Refused(status))
 }
 
-/// Keeps attempts that add load within a fifth of the requests being served, so that a next hop in trouble is not
-/// made worse; three at a time are always allowed.
+/// Keeps attempts that add load within a fifth of the requests, so that a next hop in trouble is not made worse. What
+/// was not used is saved, so that all that were at a replica which freezes can go elsewhere at once; when nothing is
+/// left, a repetition is allowed still while fewer than three others are under way.
 #[derive(Debug, Default)]
 pub(crate) struct Budget {
-    /// Requests being served.
-    active: AtomicU32,
-    /// Those of them that are being repeated.
+    /// Fifths of a repetition.
+    saved: AtomicU32,
+    /// Requests being repeated.
     repeating: AtomicU32,
 }
 
+/// What a repetition costs; every request adds one.
+const PRICE: u32 = 5;
+/// As many repetitions as there are requests in flight at one replica by default.
+const MOST_SAVED: u32 = 256 * PRICE;
+const ALWAYS: u32 = 3;
+
 impl Budget {
-    /// One more request; until the guard is dropped.
-    pub(crate) fn serve(&self) -> Counted<'_> {
-        self.active.fetch_add(1, Relaxed);
-        Counted(&self.active)
+    /// One more request.
+    pub(crate) fn serve(&self) {
+        // Two threads at once may save one fifth too much: it is spent like any other.
+        if self.saved.load(Relaxed) < MOST_SAVED {
+            self.saved.fetch_add(1, Relaxed);
+        }
     }
 
     /// Leave to repeat, until the guard is dropped. `Some(None)`: without using up the budget.
@@ -107,13 +116,10 @@ impl Budget {
         }
         let repeating = self.repeating.fetch_add(1, Relaxed);
         let counted = Counted(&self.repeating);
-        (repeating < most_repeating(self.active.load(Relaxed), repeating)).then_some(Some(counted))
+        let spend = |saved: u32| saved.checked_sub(PRICE);
+        let saved = self.saved.fetch_update(Relaxed, Relaxed, spend).is_ok();
+        (saved || repeating < ALWAYS).then_some(Some(counted))
     }
-}
-
-/// A fifth of those served for the first time, so that attempts stay within 1.2 times the requests.
-fn most_repeating(active: u32, repeating: u32) -> u32 {
-    (active.saturating_sub(repeating) / 5).max(3)
 }
 
 /// Takes itself off its count when dropped.
@@ -170,23 +176,24 @@ mod tests {
     }
 
     #[test]
-    fn a_fifth_of_the_requests_and_always_three_may_be_repeating() {
-        for (active, repeating, expected) in
-            [(0, 0, 3), (15, 0, 3), (20, 0, 4), (100, 0, 20), (120, 20, 20), (100, 20, 16)]
-        {
-            assert_eq!(most_repeating(active, repeating), expected, "{active} {repeating}");
-        }
-    }
-
-    #[test]
-    fn the_budget_is_given_back() {
-        let budget = Budget::default();
-        let _serving = budget.serve();
-        let three: Vec<_> = (0..3).map(|_| budget.repeat(REFUSED)).collect();
-        assert!(three.iter().all(Option::is_some));
-        assert!(budget.repeat(REFUSED).is_none());
-        assert!(budget.repeat(Ended::Unsent).is_some());
-        drop(three);
-        assert!(budget.repeat(REFUSED).is_some());
+    fn a_fifth_of_the_requests_may_be_repeated_and_always_three_at_a_time() {
+        let check = |served: u32, expected: usize| {
+            let budget = Budget::default();
+            (0..served).for_each(|_| budget.serve());
+            let mut held = Vec::new();
+            while let Some(leave) = budget.repeat(REFUSED) {
+                held.push(leave);
+            }
+            assert_eq!(held.len(), expected, "after {served} requests");
+            assert!(budget.repeat(Ended::Unsent).is_some(), "what adds no load is free");
+            drop(held);
+            assert!(budget.repeat(REFUSED).is_some(), "the three are given back");
+        };
+        check(0, 3);
+        check(4, 3);
+        check(5, 3);
+        check(20, 4);
+        check(100, 20);
+        check(1_000_000, 256);
     }
 }

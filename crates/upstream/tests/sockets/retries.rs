@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+    atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
 };
 
 use futures_util::future::join_all;
@@ -150,6 +150,27 @@ async fn no_get_is_lost_with_a_replica_that_dies_under_load() {
         assert_eq!(answer.unwrap().unwrap(), "good");
     }
     assert_eq!(arrived.load(Relaxed), 100);
+}
+
+#[tokio::test]
+async fn all_that_were_at_a_replica_which_freezes_succeed_at_the_other() {
+    let frozen = Arc::new(AtomicBool::new(false));
+    let freezing = {
+        let frozen = frozen.clone();
+        Replica::start(move |_| if frozen.load(Relaxed) { Act::Freeze } else { Act::Answer(ok("good")) })
+    }
+    .await;
+    let good = Replica::saying("good").await;
+    let flags = ["--balance", "round-robin", "--try-timeout", "300ms"];
+    let client = client(&[&freezing, &good], &flags).await;
+    for _ in 0..100 {
+        assert_eq!(ask(&client, Method::GET, "").await.unwrap(), "good");
+    }
+    frozen.store(true, Relaxed);
+    let asking = (0..32).map(|_| ask(&client, Method::GET, ""));
+    for answer in within(join_all(asking)).await {
+        assert_eq!(answer.unwrap(), "good");
+    }
 }
 
 /// All replicas are slow: second attempts stay within a fifth of the requests.
