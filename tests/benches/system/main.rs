@@ -30,7 +30,14 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tests::System;
 
+use self::arrival::Arrivals;
+
+/// How long a story takes to the files.
+mod arrival;
+
 const RATE: u64 = 500;
+/// Every which request's way into the files is timed.
+const SAMPLED: u64 = 25;
 const SATURATING_CLIENTS: usize = 64;
 const SATURATION: Duration = Duration::from_secs(5);
 
@@ -75,6 +82,8 @@ async fn steady(seconds: u64) -> bool {
     let client: Pooled = Client::builder(TokioExecutor::new()).build_http();
     let latencies = Arc::new(Mutex::new(Vec::new()));
     let errors = Arc::new(AtomicU64::new(0));
+    let arrivals = Arrivals::default();
+    let following = tokio::spawn(arrivals.clone().follow(system.files()));
     let started = Instant::now();
     let mut due = tokio::time::interval(Duration::from_secs(1) / u32::try_from(RATE).expect("small"));
     due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
@@ -83,11 +92,18 @@ async fn steady(seconds: u64) -> bool {
         let due_at = due.tick().await.into_std();
         let uri = format!("http://{}/api/bookings?resource=room-{}", system.address(), number % 100);
         let (client, latencies, errors) = (client.clone(), Arc::clone(&latencies), Arc::clone(&errors));
+        let arrivals = arrivals.clone();
         requests.push(tokio::spawn(async move {
-            if get(&client, &uri).await {
-                latencies.lock().expect("no panic").push(due_at.elapsed());
-            } else {
-                errors.fetch_add(1, Ordering::Relaxed);
+            match get(&client, &uri).await {
+                Some(trace_id) => {
+                    latencies.lock().expect("no panic").push(due_at.elapsed());
+                    if number % SAMPLED == 0 {
+                        arrivals.answered(&trace_id);
+                    }
+                }
+                None => {
+                    errors.fetch_add(1, Ordering::Relaxed);
+                }
             }
         }));
         if number % (RATE * 10) == RATE * 10 - 1 {
@@ -109,7 +125,19 @@ async fn steady(seconds: u64) -> bool {
         at(0.999)
     );
     system.stop().await;
-    let exact = counts_add_up("steady", &system, true);
+    // The collector has ended: one more look at what it wrote last.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    following.abort();
+    let (took, missing) = arrivals.took();
+    println!(
+        "from the response to the whole story in the files, one of {SAMPLED} requests: p50 {:?}, p99 {:?}, longest {:?}; \
+         {missing} of {} never came",
+        took[took.len() / 2],
+        took[took.len() * 99 / 100],
+        took[took.len() - 1],
+        took.len() + missing
+    );
+    let exact = counts_add_up("steady", &system, true) && missing == 0;
     exact && errors.load(Ordering::Relaxed) == 0
 }
 
@@ -127,7 +155,7 @@ async fn saturated() -> bool {
             let answered = Arc::clone(&answered);
             tokio::spawn(async move {
                 while Instant::now() < end {
-                    if get(&client, &uri).await {
+                    if get(&client, &uri).await.is_some() {
                         answered.fetch_add(1, Ordering::Relaxed);
                     }
                 }
@@ -146,12 +174,13 @@ async fn saturated() -> bool {
     counts_add_up("saturated", &system, false)
 }
 
-async fn get(client: &Pooled, uri: &str) -> bool {
+/// The trace id of a good answer, read to its end.
+async fn get(client: &Pooled, uri: &str) -> Option<String> {
     let request = Request::get(uri).body(Full::default()).expect("a valid request");
-    match client.request(request).await {
-        Ok(answer) if answer.status() == 200 => answer.into_body().collect().await.is_ok(),
-        _ => false,
-    }
+    let answer = client.request(request).await.ok().filter(|answer| answer.status() == 200)?;
+    let trace_id = answer.headers().get("x-trace-id")?.to_str().ok()?.to_owned();
+    answer.into_body().collect().await.ok()?;
+    Some(trace_id)
 }
 
 /// Compares what each process said at its exit with what is in the files.
