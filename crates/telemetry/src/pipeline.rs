@@ -79,12 +79,7 @@ impl Pipeline {
         let outlets = Outlets::new(Arc::clone(&stdout.queue), log_lines.clone());
         let lines = Lines::new(environment.filter.clone(), environment.line_limits, outlets);
         let collection = Collection::new(Arc::clone(&loss.metric_points));
-        let meters = match environment.metrics {
-            Some(_) => {
-                metrics::provider(resource.clone(), environment.metric_interval, Arc::clone(&collection))
-            }
-            None => SdkMeterProvider::default(),
-        };
+        let meters = meters(&environment, resource.clone(), &collection);
         loss.observe(&meters.meter("telemetry"));
         let spans = Queue::new(environment.spans, Consumer::task(), Arc::clone(&loss.spans));
         let spans = Arc::new(spans);
@@ -102,10 +97,7 @@ impl Pipeline {
             loss,
             stdout,
         };
-        std::thread::Builder::new()
-            .name("telemetry".to_owned())
-            .spawn(move || thread.run(requested))
-            .expect("a process that can start no thread cannot serve either");
+        thread.start(requested);
         Pipeline { lines, tracer: tracers.tracer("throughline"), meters, stop }
     }
 
@@ -117,6 +109,17 @@ impl Pipeline {
             return Losses::default();
         }
         losses.await.unwrap_or_default()
+    }
+}
+
+fn meters(
+    environment: &Environment,
+    resource: opentelemetry_sdk::Resource,
+    collection: &Arc<Collection>,
+) -> SdkMeterProvider {
+    match environment.metrics {
+        Some(_) => metrics::provider(resource, environment.metric_interval, Arc::clone(collection)),
+        None => SdkMeterProvider::default(),
     }
 }
 
@@ -184,6 +187,13 @@ struct Thread {
 }
 
 impl Thread {
+    fn start(self, requested: oneshot::Receiver<Request>) {
+        std::thread::Builder::new()
+            .name("telemetry".to_owned())
+            .spawn(move || self.run(requested))
+            .expect("a process that can start no thread cannot serve either");
+    }
+
     fn run(self, requested: oneshot::Receiver<Request>) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
