@@ -124,7 +124,7 @@ async fn send_grpc(
 /// OTLP/gRPC, *Failures*: which codes may be tried again. A status with a source was made on this side: the
 /// connection broke.
 fn grpc_outcome(status: &Status) -> Outcome {
-    let why = format!("{:?}: {}", status.code(), Exception::of(status).message);
+    let why = grpc_reason(status);
     let broken = std::error::Error::source(status).is_some();
     let later = match status.code() {
         Code::Cancelled
@@ -138,6 +138,15 @@ fn grpc_outcome(status: &Status) -> Outcome {
         _ => broken,
     };
     if later { Outcome::Later { why, after: None } } else { Outcome::Refused(why) }
+}
+
+/// Not the status's own text, which tells its message and its cause a second time, as Rust writes them.
+fn grpc_reason(status: &Status) -> String {
+    let said = match std::error::Error::source(status) {
+        Some(cause) => Exception::of(cause).message,
+        None => status.message().to_owned(),
+    };
+    if said.is_empty() { format!("{:?}", status.code()) } else { format!("{:?}: {said}", status.code()) }
 }
 
 /// Whether `google.rpc.RetryInfo` is among the details; how long it asks for is covered by our own back-off.
@@ -269,6 +278,19 @@ mod tests {
         check(Status::resource_exhausted("too large"), false);
         let details = Bytes::from_static(b"\x12(type.googleapis.com/google.rpc.RetryInfo");
         check(Status::with_details(Code::ResourceExhausted, "quota", details), true);
+    }
+
+    #[test]
+    fn a_grpc_reason_is_told_once() {
+        let refused = std::io::Error::other("connection refused");
+        let table = [
+            (Status::unavailable("the disk is full"), "Unavailable: the disk is full"),
+            (Status::aborted(""), "Aborted"),
+            (Status::from_error(Box::new(refused)), "Unknown: connection refused"),
+        ];
+        for (status, expected) in table {
+            assert_eq!(grpc_reason(&status), expected);
+        }
     }
 
     #[test]
