@@ -88,6 +88,12 @@ impl Latency {
         self.store(now, |estimate, silence| averaged(estimate, silence, sample));
     }
 
+    /// What was known no longer holds.
+    pub(crate) fn forget(&self) {
+        self.estimate.store(FLOOR.to_bits(), Relaxed);
+        self.updated.store(NEVER, Relaxed);
+    }
+
     /// `next`: the estimate after the one so far and the silence since then.
     fn store(&self, now: Instant, next: impl FnOnce(f64, f64) -> f64) {
         let estimate = f64::from_bits(self.estimate.load(Relaxed));

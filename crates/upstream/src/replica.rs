@@ -126,7 +126,11 @@ impl Replica {
                 let seconds = pause.as_secs_f64();
                 tracing::warn!(target: "upstream::health", replica, seconds, ejections, "replica ejected");
             }
-            Some(Change::Back) => tracing::info!(target: "upstream::health", replica, "replica back"),
+            Some(Change::Back) => {
+                // The time-outs that ejected it say nothing of it now: it is compared by load until it is known again.
+                self.latency.forget();
+                tracing::info!(target: "upstream::health", replica, "replica back");
+            }
             None => {}
         }
     }
@@ -134,5 +138,28 @@ impl Replica {
     fn health(&self) -> MutexGuard<'_, Health> {
         // Every state that `Health` can be left in is a whole one: a panic elsewhere spoils nothing.
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{health::TOLERATED, latency::Expected};
+
+    #[test]
+    fn a_replica_that_is_back_is_compared_by_load_again() {
+        let now = Instant::now();
+        let address = "127.0.0.1:80".parse().expect("an address");
+        let replica = Replica::new("127.0.0.1".into(), address, 1, now);
+        for _ in 0..TOLERATED {
+            replica.failed(now, Duration::from_secs(1));
+        }
+        let later = now + Duration::from_secs(2);
+        assert_eq!(replica.view(later, false).standing, Standing::ProbeDue);
+        assert_ne!(replica.view(later, false).latency, Expected::UNKNOWN);
+        replica.heard(later, Duration::from_millis(1), false);
+        replica.well(later);
+        let view = replica.view(later, false);
+        assert_eq!((view.standing, view.latency), (Standing::In, Expected::UNKNOWN));
     }
 }
