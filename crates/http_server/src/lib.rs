@@ -74,7 +74,7 @@ async fn open(settings: Settings, life: &mut Life) -> Result<(), service::Error>
 /// The layers, outermost first.
 fn layers(store: Store, trusted: TrustedPeers, limits: Limits) -> Server<Limited<Router>> {
     // Sees everything, what the others refuse included.
-    ServerLayer::new(NAME, trusted).layer(
+    ServerLayer::new(NAME, trusted).over_database().layer(
         // Before anything reads a body.
         LimitsLayer::new(limits).layer(routes::routes(store)),
     )

@@ -40,6 +40,7 @@ pub(crate) struct Told {
     pub(crate) route: Option<Arc<str>>,
     pub(crate) cache_hit: Option<bool>,
     pub(crate) is_proxy: bool,
+    pub(crate) has_database: bool,
     pub(crate) queue: Duration,
     pub(crate) upstream: Duration,
     asking_since: Option<Instant>,
@@ -249,12 +250,13 @@ impl fmt::Debug for Scope {
 
 impl Told {
     /// Nothing yet but the SERVER span; at a proxy no cache has been hit.
-    pub(crate) fn new(span: SdkSpan, is_proxy: bool) -> Told {
+    pub(crate) fn new(span: SdkSpan, is_proxy: bool, has_database: bool) -> Told {
         Told {
             span,
             route: None,
             cache_hit: is_proxy.then_some(false),
             is_proxy,
+            has_database,
             queue: Duration::ZERO,
             upstream: Duration::ZERO,
             asking_since: None,

@@ -39,6 +39,7 @@ pub struct ServerLayer {
     logger: &'static str,
     trusted: TrustedPeers,
     is_proxy: bool,
+    has_database: bool,
 }
 
 impl ServerLayer {
@@ -46,13 +47,19 @@ impl ServerLayer {
     pub fn new(service: &'static str, trusted: TrustedPeers) -> Self {
         // Loggers are compared and filtered as names that live as long as the process. A process makes a handful of layers.
         let logger = Box::leak(format!("{service}::request").into_boxed_str());
-        Self { service, logger, trusted, is_proxy: false }
+        Self { service, logger, trusted, is_proxy: false, has_database: false }
     }
 
     /// At a proxy: every line has the fields of one, also a refusal's, which never comes as far as a replica or a cache.
     #[must_use]
     pub fn of_proxy(self) -> Self {
         Self { is_proxy: true, ..self }
+    }
+
+    /// Over a database: every line says how long it waited for it, also when it never asked.
+    #[must_use]
+    pub fn over_database(self) -> Self {
+        Self { has_database: true, ..self }
     }
 }
 

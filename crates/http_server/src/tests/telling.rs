@@ -68,3 +68,13 @@ async fn a_path_that_leads_nowhere_has_no_route() {
     let server = testing::wait_for_span(&refused.trace, "HTTP /api/bookings");
     assert_eq!(server.attributes["http.request.method"], "_OTHER");
 }
+
+#[tokio::test]
+async fn a_line_says_that_the_database_took_no_time_where_it_was_not_asked() {
+    let api = Api::sqlite().await;
+    let answer = api.get("/api/bookings?limit=0").await;
+    assert_eq!(answer.status, 400);
+    let line = testing::wait_for_line(&answer.trace, "request");
+    assert_eq!((line["pool_wait_ms"].as_f64(), line["db_ms"].as_f64()), (Some(0.0), Some(0.0)), "{line}");
+    assert!(!answer.header("server-timing").contains("db;"), "{answer:?}");
+}

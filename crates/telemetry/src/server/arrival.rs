@@ -47,7 +47,12 @@ pub(super) fn begin<B>(layer: &ServerLayer, request: &mut Request<B>) -> Running
         None => Context::new(),
     };
     let span = tracer().build_with_context(builder, &parent);
-    let scope = Scope::new(edge::METHODS[method], path, Told::new(span, layer.is_proxy), is_random);
+    let scope = Scope::new(
+        edge::METHODS[method],
+        path,
+        Told::new(span, layer.is_proxy, layer.has_database),
+        is_random,
+    );
     Running::new(layer, scope, method, edge::version(request.version()), started_at)
 }
 

@@ -223,10 +223,9 @@ fn write_line(running: &Running, told: &Told, verdict: &Verdict, elapsed: Durati
     if let Some(replica) = &told.replica {
         fields.push((names::REPLICA, Value::Text(replica)));
     }
-    if let Some(wait) = told.pool_wait {
+    if told.has_database || told.pool_wait.is_some() || told.db.is_some() {
+        let (wait, time) = (told.pool_wait.unwrap_or_default(), told.db.unwrap_or_default());
         fields.push((names::POOL_WAIT_MS, Value::Millis(millis(wait))));
-    }
-    if let Some(time) = told.db {
         fields.push((names::DB_MS, Value::Millis(millis(time))));
     }
     if let Some(kind) = &verdict.error_type {
