@@ -87,6 +87,7 @@ impl Record {
     pub(crate) fn tell(&self, outcome: Outcome, reason: Option<&'static str>, from: Option<&SpanContext>) {
         let word = outcome.word();
         self.requests.add(1, &[KeyValue::new(names::CACHE_RESULT, word)]);
+        tracing::debug!(result = word, reason, "decided");
         let Some(scope) = Scope::current() else { return };
         scope.proxy();
         scope.cache_hit(outcome == Outcome::Hit);

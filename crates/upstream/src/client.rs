@@ -230,10 +230,15 @@ impl<'a> Way<'a> {
             repeatable: self.repeatable || ended == Ended::Unsent,
             panic: spirit == Spirit::Panic,
         };
+        let why_not = |why| tracing::debug!(error.type = ended.reason(), why, "not tried again");
         if !retry::may_repeat(ended, facts) {
+            why_not("not safe, or no attempt left");
             return None;
         }
-        let budget = self.upstream.budget.repeat(ended)?;
+        let Some(budget) = self.upstream.budget.repeat(ended) else {
+            why_not("the retry budget is spent");
+            return None;
+        };
         Some(Next { request, ended: Some(ended), _budget: budget })
     }
 }

@@ -97,7 +97,15 @@ impl Upstream {
         {
             choice = pick::pick(&views, Wish { may_probe: false, ..wish })?;
         }
-        Some((replicas[choice.index].clone(), choice.spirit))
+        let replica = &replicas[choice.index];
+        tracing::debug!(
+            replica = &*replica.name,
+            spirit = ?choice.spirit,
+            load = views[choice.index].load,
+            of = views.len(),
+            "replica picked"
+        );
+        Some((replica.clone(), choice.spirit))
     }
 
     pub(crate) fn replicas(&self) -> Arc<[Arc<Replica>]> {

@@ -121,3 +121,23 @@ async fn a_failed_fetch_is_an_error_of_its_request() {
     let line = got.line().await;
     assert_eq!((&line["level"], &line["error.type"]), (&"ERROR".into(), &"connection_lost".into()));
 }
+
+#[tokio::test]
+async fn at_debug_the_lines_say_what_was_decided_and_why() {
+    let origin = Origin::start(|_| reply(200, &[FRESH], "a")).await;
+    let cache = Running::start(&origin).await;
+    let (cold, hit) = (cache.get("/a").await, cache.get("/a").await);
+    // Its last line: the others are there.
+    (cold.line().await, hit.line().await);
+    let said = |got: &Got, message: &str| {
+        let lines = telemetry::testing::lines(&got.trace_id);
+        lines.into_iter().find(|line| line["message"] == message)
+    };
+    let decided = said(&cold, "decided").unwrap();
+    assert_eq!((&decided["result"], &decided["reason"]), (&"miss".into(), &"uri-miss".into()), "{decided}");
+    assert_eq!((&decided["level"], &decided["path"]), (&"DEBUG".into(), &"/a".into()), "{decided}");
+    assert_eq!(said(&hit, "decided").unwrap()["result"], "hit");
+    let picked = said(&cold, "replica picked").unwrap();
+    assert_eq!(picked["spirit"], "Trust", "{picked}");
+    assert!(said(&hit, "replica picked").is_none(), "nobody was asked");
+}
