@@ -128,7 +128,7 @@ async fn at_debug_the_lines_say_what_was_decided_and_why() {
     let cache = Running::start(&origin).await;
     let (cold, hit) = (cache.get("/a").await, cache.get("/a").await);
     // Its last line: the others are there.
-    (cold.line().await, hit.line().await);
+    tokio::join!(cold.line(), hit.line());
     let said = |got: &Got, message: &str| {
         let lines = telemetry::testing::lines(&got.trace_id);
         lines.into_iter().find(|line| line["message"] == message)
