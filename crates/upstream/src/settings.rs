@@ -2,7 +2,7 @@
 //!
 //! Promises: a value that cannot be used is refused while flags are read, with the form that is accepted.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use crate::pick::Balance;
 
@@ -31,10 +31,10 @@ pub struct Settings {
     #[arg(long, env = "THROUGHLINE_RESOLVE_INTERVAL", value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub resolve_interval: Duration,
     /// Most requests in flight at one replica; further ones wait
-    #[arg(long, env = "THROUGHLINE_MAX_IN_FLIGHT", value_name = "COUNT", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, env = "THROUGHLINE_MAX_IN_FLIGHT", value_name = "COUNT", default_value_t = 256, value_parser = count(1..=1_000_000))]
     pub max_in_flight: u32,
     /// Most requests that wait for a place at one replica; further ones are refused with 503
-    #[arg(long, env = "THROUGHLINE_QUEUE_LENGTH", value_name = "COUNT", default_value_t = 1024)]
+    #[arg(long, env = "THROUGHLINE_QUEUE_LENGTH", value_name = "COUNT", default_value_t = 1024, value_parser = count(0..=1_000_000))]
     pub queue_length: u32,
     /// Longest wait for a place; after it the request is refused with 503
     #[arg(long, env = "THROUGHLINE_QUEUE_TIMEOUT", value_name = "DURATION", default_value = "1s", value_parser = duration)]
@@ -52,10 +52,10 @@ pub struct Settings {
     #[arg(long, env = "THROUGHLINE_ANSWER_IDLE_TIMEOUT", value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub answer_idle_timeout: Duration,
     /// Most attempts for one request; a further one is made only where that is safe
-    #[arg(long, env = "THROUGHLINE_ATTEMPTS", value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=10))]
+    #[arg(long, env = "THROUGHLINE_ATTEMPTS", value_name = "COUNT", default_value_t = 3, value_parser = count(1..=10))]
     pub attempts: u32,
     /// Most idle connections that each thread keeps to one replica
-    #[arg(long, env = "THROUGHLINE_MAX_IDLE_CONNECTIONS", value_name = "COUNT", default_value_t = 128)]
+    #[arg(long, env = "THROUGHLINE_MAX_IDLE_CONNECTIONS", value_name = "COUNT", default_value_t = 128, value_parser = count(0..=1_000_000))]
     pub max_idle_connections: u32,
     /// How long an idle connection is kept
     #[arg(long, env = "THROUGHLINE_IDLE_CONNECTION_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = duration)]
@@ -149,6 +149,14 @@ fn duration(text: &str) -> Result<Duration, &'static str> {
     Ok(Duration::from_millis(u64::from(number) * milliseconds))
 }
 
+/// A whole number within these bounds; what is none and what is out of bounds are told the same accepted form.
+fn count(range: RangeInclusive<u32>) -> impl Fn(&str) -> Result<u32, String> + Clone {
+    move |text| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.ok_or_else(|| format!("must be a whole number from {} to {}", range.start(), range.end()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,6 +191,15 @@ mod tests {
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
         for text in ["0s", "-1s", "1.5s", "10", "s", "", "99999999999s", "1d"] {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_count_is_refused_with_its_accepted_form() {
+        let attempts = count(1..=10);
+        assert_eq!((attempts("1"), attempts("10")), (Ok(1), Ok(10)));
+        for text in ["0", "11", "-1", "x", "", "1.0"] {
+            assert_eq!(attempts(text), Err("must be a whole number from 1 to 10".to_owned()), "{text}");
         }
     }
 }
