@@ -13,15 +13,23 @@
 //! Promises: nothing is mocked: the processes are the binary's own, the files are the collector's. Every wait has a
 //! bound and says what it last saw. When a test fails, its system's directory is kept and named.
 
+/// A real Jaeger.
+pub mod jaeger;
 /// A PostgreSQL of our own.
 pub mod postgres;
+/// A real program beside the system under test.
+pub mod program;
 
 /// The binary under test: built once, from this checkout.
 mod binary;
 /// An HTTP client that remembers nothing between requests.
 mod client;
+/// The real Collector.
+mod collector;
 /// A table that is held, so that a request can be caught in flight.
 mod held;
+/// A real Prometheus.
+mod prometheus;
 /// One service as a process of its own.
 mod service;
 /// What the files tell of one request, read without the code under test.
@@ -33,8 +41,11 @@ mod wait;
 
 pub use binary::throughline;
 pub use client::{Answer, Client};
+pub use collector::Collector;
 pub use held::Held;
+pub use jaeger::Jaeger;
+pub use prometheus::Prometheus;
 pub use service::Service;
 pub use story::{Line, Span, Story};
-pub use system::{Process, System, SystemBuilder};
+pub use system::{Parts, Process, System, SystemBuilder};
 pub use wait::{eventually, eventually_within};

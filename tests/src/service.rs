@@ -27,8 +27,7 @@ impl Service {
     /// # Panics
     /// When it does not listen within ten seconds, with what it said.
     pub async fn start(role: &str, arguments: &[&str], system: &System) -> Service {
-        let collector = &system.processes("collector")[0];
-        Service::start_alone(role, arguments, &format!("http://{}", collector.address)).await
+        Service::start_alone(role, arguments, &system.otlp_endpoint()).await
     }
 
     /// [`Service::start`] with any OTLP endpoint, one that nobody serves included.

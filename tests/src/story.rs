@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use serde_json::Value;
 
 /// One span of `traces.jsonl`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Span {
     /// `service.name` of its resource.
     pub service: String,
@@ -25,7 +25,7 @@ pub struct Span {
 }
 
 /// One line of `logs.jsonl`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line(pub Value);
 
 /// All that the files hold of one trace.
@@ -65,7 +65,7 @@ impl Story {
                 for span in list(&resource["scopeSpans"]).iter().flat_map(|scope| list(&scope["spans"])) {
                     let id = span["traceId"].as_str().unwrap_or_default();
                     if trace(id) {
-                        stories.entry(id.to_owned()).or_default().spans.push(Span::read(&service, span));
+                        stories.entry(id.to_owned()).or_default().add_span(Span::read(&service, span));
                     }
                 }
             }
@@ -73,10 +73,23 @@ impl Story {
         for line in whole_lines(directory, "logs", &line).iter().map(parse) {
             let id = line["trace_id"].as_str().unwrap_or_default().to_owned();
             if trace(&id) {
-                stories.entry(id).or_default().lines.push(Line(line));
+                stories.entry(id).or_default().add_line(Line(line));
             }
         }
         stories
+    }
+
+    /// What was sent again because its receipt was lost is there twice, and is one.
+    fn add_span(&mut self, span: Span) {
+        if !self.spans.contains(&span) {
+            self.spans.push(span);
+        }
+    }
+
+    fn add_line(&mut self, line: Line) {
+        if !self.lines.contains(&line) {
+            self.lines.push(line);
+        }
     }
 
     /// Whether the story is whole: every service in `path` has its SERVER span and its line `request`, and no span

@@ -1,4 +1,4 @@
-//! `throughline up`, started, watched and ended.
+//! `throughline up`, started, watched and ended: on the embedded parts, or on the real ones.
 
 use std::{
     fs::{self, File},
@@ -16,12 +16,43 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::{Client, Story, eventually, eventually_within, throughline};
+use crate::{Client, Collector, Jaeger, Story, eventually, eventually_within, postgres, throughline};
+
+/// What stands behind the services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parts {
+    /// The embedded collector and SQLite.
+    Embedded,
+    /// The OpenTelemetry Collector, Jaeger behind it, and PostgreSQL.
+    Real,
+}
+
+impl Parts {
+    /// `THROUGHLINE_TEST_PARTS`, `embedded` or `real`: `tests/run` has every story told on both. Embedded where it is
+    /// not set.
+    fn of_environment() -> Parts {
+        match std::env::var("THROUGHLINE_TEST_PARTS").as_deref() {
+            Err(_) | Ok("embedded") => Parts::Embedded,
+            Ok("real") => Parts::Real,
+            Ok(other) => panic!("THROUGHLINE_TEST_PARTS is `{other}`: `embedded` or `real`"),
+        }
+    }
+}
 
 /// How a system is started.
 #[derive(Clone, Debug)]
 pub struct SystemBuilder {
+    parts: Parts,
+    database: Option<String>,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+}
+
+/// The real parts of a system, besides its database.
+#[derive(Debug)]
+struct Real {
+    collector: Collector,
+    jaeger: Jaeger,
 }
 
 /// A running system with a directory of its own; ended, and its directory removed, when dropped.
@@ -29,6 +60,7 @@ pub struct SystemBuilder {
 pub struct System {
     up: Child,
     directory: PathBuf,
+    real: Option<Real>,
     events: Arc<Mutex<Vec<Value>>>,
     ready: Value,
 }
@@ -59,9 +91,20 @@ impl SystemBuilder {
         self.argument("--caches", count)
     }
 
+    /// On these parts, whatever the environment says.
+    pub fn parts(self, parts: Parts) -> Self {
+        Self { parts, ..self }
+    }
+
     /// `--database-url`.
     pub fn database(self, url: &str) -> Self {
-        self.argument("--database-url", url)
+        Self { database: Some(url.to_owned()), ..self }
+    }
+
+    /// A variable that every process of the system is given.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     fn argument(mut self, name: &str, value: impl ToString) -> Self {
@@ -80,10 +123,23 @@ impl SystemBuilder {
             std::env::temp_dir().join(format!("throughline-test-{}-{number}", std::process::id()));
         fs::create_dir_all(&directory).expect("the system's directory can be made");
         let said = File::create(directory.join("up.stderr")).expect("a file in the new directory");
+        let real = match self.parts {
+            Parts::Embedded => None,
+            Parts::Real => Some(Real::start(&directory).await),
+        };
+        let database = match (self.database, &real) {
+            (None, Some(_)) => Some(postgres::database().await),
+            (named, _) => named,
+        };
+        let collector = real.as_ref().map(|real| real.collector.endpoint());
+        let flags = [("--database-url", database), ("--otlp-endpoint", collector)];
+        let flags = flags.into_iter().filter_map(|(flag, value)| Some([flag.to_owned(), value?]));
         let mut up = Command::new(throughline())
             .args(["up", "--json", "--port", "0", "--data-dir"])
             .arg(directory.join("data"))
+            .args(flags.flatten())
             .args(&self.arguments)
+            .envs(self.environment)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(said)
@@ -98,7 +154,7 @@ impl SystemBuilder {
                 seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(event);
             }
         });
-        let mut system = System { up, directory, events, ready: Value::Null };
+        let mut system = System { up, directory, real, events, ready: Value::Null };
         system.ready = eventually_within(Duration::from_secs(60), "`up` is ready", async || {
             let found = system.events("ready").into_iter().next();
             found.ok_or_else(|| {
@@ -111,15 +167,29 @@ impl SystemBuilder {
     }
 }
 
+impl Real {
+    async fn start(directory: &Path) -> Real {
+        let mut jaeger = Jaeger::new(directory);
+        jaeger.start().await;
+        let collector = Collector::start(directory, &jaeger.endpoint()).await;
+        Real { collector, jaeger }
+    }
+}
+
 impl System {
-    /// A system with two http_servers and one cache, on SQLite.
+    /// A system with two http_servers and one cache.
     pub async fn start() -> System {
         System::builder().start().await
     }
 
     /// A system started otherwise.
     pub fn builder() -> SystemBuilder {
-        SystemBuilder { arguments: Vec::new() }
+        SystemBuilder {
+            parts: Parts::of_environment(),
+            database: None,
+            arguments: Vec::new(),
+            environment: Vec::new(),
+        }
     }
 
     /// A client of the public address.
@@ -134,7 +204,49 @@ impl System {
 
     /// The directory of the Collector's files.
     pub fn files(&self) -> PathBuf {
-        self.data().join("telemetry")
+        match &self.real {
+            Some(real) => real.collector.files(),
+            None => self.data().join("telemetry"),
+        }
+    }
+
+    /// Where the services send their telemetry.
+    pub fn otlp_endpoint(&self) -> String {
+        match &self.real {
+            Some(real) => real.collector.endpoint(),
+            None => format!("http://{}", self.processes("collector")[0].address),
+        }
+    }
+
+    /// The real Collector.
+    ///
+    /// # Panics
+    /// On embedded parts.
+    pub fn collector(&mut self) -> &mut Collector {
+        &mut self.real.as_mut().expect("the system is on real parts").collector
+    }
+
+    /// The real Jaeger.
+    ///
+    /// # Panics
+    /// On embedded parts.
+    pub fn jaeger(&mut self) -> &mut Jaeger {
+        &mut self.real.as_mut().expect("the system is on real parts").jaeger
+    }
+
+    /// Kills the collector, whichever it is, does `meanwhile`, and has it started again.
+    pub async fn without_collector<T>(&mut self, meanwhile: impl AsyncFnOnce(&System) -> T) -> T {
+        if self.real.is_some() {
+            self.collector().kill();
+            let done = meanwhile(self).await;
+            self.collector().start_again().await;
+            return done;
+        }
+        let collector = self.processes("collector").remove(0);
+        self.signal(&collector, Signal::KILL);
+        let done = meanwhile(self).await;
+        self.restarted(&collector).await;
+        done
     }
 
     /// The data directory.

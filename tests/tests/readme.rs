@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use tests::{System, eventually, throughline};
+use tests::{Parts, System, eventually, throughline};
 
 fn readme() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
@@ -44,7 +44,8 @@ fn words(text: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn the_first_story_is_what_up_tells() {
-    let system = System::start().await;
+    // The embedded parts: what README begins with.
+    let system = System::builder().parts(Parts::Embedded).start().await;
     let told = eventually("the first story", async || {
         let story = system.events("story").pop().and_then(|event| event["story"].as_str().map(str::to_owned));
         story.ok_or("none yet")

@@ -1,0 +1,208 @@
+//! What the real Collector has acknowledged is in its files and reaches Jaeger, whatever is killed.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use http::Method;
+use serde_json::{Value, json};
+use tests::{Client, Collector, Jaeger, Parts, System, eventually, eventually_within};
+
+const WHOLE_PATH: [&str; 3] = ["load_balancer", "cache", "http_server"];
+
+/// A directory of one test; kept when it fails.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Directory {
+        let path = std::env::temp_dir().join(format!("throughline-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).expect("a directory can be made");
+        Directory(path)
+    }
+}
+
+impl Drop for Directory {
+    #[expect(clippy::print_stderr, reason = "whoever reads the failed test must know where its files are")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the files are kept in {}", self.0.display());
+        } else {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+}
+
+fn trace_id(number: usize) -> String {
+    format!("{:032x}", 0x7ace_0000_0000_usize + number)
+}
+
+/// One span, or one log record, of trace `number`.
+fn export(signal: &str, number: usize) -> Value {
+    let resource = json!({"attributes": [{"key": "service.name", "value": {"stringValue": "sender"}}]});
+    let (id, time) = (trace_id(number), "1790000000000000000");
+    match signal {
+        "traces" => json!({"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [{
+            "traceId": id, "spanId": "00000000000000aa", "name": "sent", "kind": 2,
+            "startTimeUnixNano": time, "endTimeUnixNano": time}]}]}]}),
+        _ => json!({"resourceLogs": [{"resource": resource, "scopeLogs": [{"logRecords": [{
+            "traceId": id, "spanId": "00000000000000aa", "timeUnixNano": time, "severityText": "INFO",
+            "body": {"stringValue": "sent"}}]}]}]}),
+    }
+}
+
+/// Sends one; whether it was acknowledged.
+async fn acknowledged(client: &Client, signal: &str, number: usize) -> bool {
+    let headers = [("content-type", "application/json")];
+    let body = export(signal, number).to_string();
+    let request = client.request(Method::POST, &format!("/v1/{signal}"), &headers, &body);
+    // What breaks off was not acknowledged.
+    client.try_send(request).await.is_ok_and(|answer| answer.status == 200)
+}
+
+/// Those of the trace ids that are nowhere in the signal's files.
+fn missing_in_files(files: &Path, signal: &str, ids: &[String]) -> Vec<String> {
+    let mut text = String::new();
+    for entry in fs::read_dir(files).expect("the Collector's directory").flatten() {
+        if entry.file_name().to_string_lossy().starts_with(signal) {
+            text += &fs::read_to_string(entry.path()).expect("a file of the Collector");
+        }
+    }
+    ids.iter().filter(|id| !text.contains(*id)).cloned().collect()
+}
+
+async fn assert_all_in_jaeger(jaeger: &Jaeger, ids: &[String]) {
+    eventually_within(Duration::from_secs(60), "every trace is in Jaeger", async || {
+        for id in ids {
+            if jaeger.trace(id).await?.is_empty() {
+                return Err(format!("not {id}"));
+            }
+        }
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nothing_acknowledged_is_lost_when_the_collector_is_killed_under_load() {
+    let directory = Directory::new("killed");
+    let mut jaeger = Jaeger::new(&directory.0);
+    jaeger.start().await;
+    let mut collector = Collector::start(&directory.0, &jaeger.endpoint()).await;
+
+    let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let senders: Vec<_> = ["traces", "logs"]
+        .into_iter()
+        .map(|signal| {
+            let (client, stop, sent) = (Client::new(collector.http()), stop.clone(), sent.clone());
+            tokio::spawn(async move {
+                let mut ids = Vec::new();
+                for number in 0.. {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    if acknowledged(&client, signal, number).await {
+                        sent.fetch_add(1, Ordering::Relaxed);
+                        ids.push(trace_id(number));
+                    } else {
+                        // Nobody is there: no reason to hurry.
+                        tokio::task::yield_now().await;
+                    }
+                }
+                (signal, ids)
+            })
+        })
+        .collect();
+    let enough = async |more: usize| {
+        let wanted = sent.load(Ordering::Relaxed) + more;
+        eventually(&format!("{wanted} exports are acknowledged"), async || {
+            let sent = sent.load(Ordering::Relaxed);
+            if sent >= wanted { Ok(()) } else { Err(format!("{sent} are")) }
+        })
+        .await;
+    };
+    for _ in 0..3 {
+        enough(100).await;
+        collector.kill();
+        collector.start_again().await;
+    }
+    enough(100).await;
+    stop.store(true, Ordering::Relaxed);
+    for sender in senders {
+        let (signal, ids) = sender.await.expect("the sender ends");
+        assert!(ids.len() >= 50, "{signal}: {} acknowledged", ids.len());
+        let missing = missing_in_files(&collector.files(), signal, &ids);
+        assert_eq!(missing, Vec::<String>::new(), "{signal}: acknowledged, {}, and not there", ids.len());
+        if signal == "traces" {
+            assert_all_in_jaeger(&jaeger, &ids).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_accepted_while_jaeger_was_away_is_there_afterwards() {
+    let directory = Directory::new("away");
+    let mut jaeger = Jaeger::new(&directory.0);
+    let mut collector = Collector::start(&directory.0, &jaeger.endpoint()).await;
+    let client = Client::new(collector.http());
+    let mut ids = Vec::new();
+    for number in 0..200 {
+        assert!(acknowledged(&client, "traces", number).await, "Jaeger's absence is nobody's business");
+        ids.push(trace_id(number));
+    }
+    // Nor does the Collector's own end lose them.
+    collector.kill();
+    collector.start_again().await;
+    jaeger.start().await;
+    assert_all_in_jaeger(&jaeger, &ids).await;
+}
+
+#[tokio::test]
+async fn a_system_whose_collector_is_killed_under_load_loses_no_story() {
+    let mut system = System::builder().parts(Parts::Real).caches(2).servers(2).start().await;
+    let client = system.client();
+    let answered = Arc::new(AtomicUsize::new(0));
+    let counted = answered.clone();
+    let load = tokio::spawn(async move {
+        let mut ids = Vec::new();
+        for number in 0..400 {
+            let answer = client.get(&format!("/api/bookings?resource=r-{number}")).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            ids.push(answer.trace_id());
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+        ids
+    });
+    let reached = async |wanted: usize| {
+        eventually_within(Duration::from_secs(30), &format!("{wanted} requests"), async || {
+            let answered = answered.load(Ordering::Relaxed);
+            if answered >= wanted { Ok(()) } else { Err(answered) }
+        })
+        .await;
+    };
+    reached(100).await;
+    system.without_collector(async |_| reached(250).await).await;
+    let ids = load.await.expect("no request failed");
+
+    let mut in_files = BTreeSet::new();
+    for story in system.stories(&ids, &WHOLE_PATH).await {
+        story.assert_carried_through(&WHOLE_PATH);
+        in_files.extend(story.spans.iter().map(|span| span.id.clone()));
+    }
+    let jaeger = &*system.jaeger();
+    eventually_within(Duration::from_secs(60), "every span is in Jaeger", async || {
+        let mut shown = BTreeSet::new();
+        for id in &ids {
+            shown.extend(jaeger.trace(id).await?.into_iter().map(|span| span.id));
+        }
+        let missing = in_files.difference(&shown).count();
+        if missing == 0 { Ok(()) } else { Err(format!("{missing} of {} are not", in_files.len())) }
+    })
+    .await;
+}
