@@ -40,3 +40,45 @@ fn fields_of_the_flat_line_are_our_attributes_without_their_prefix() {
     assert_eq!(flat(written::RESPONSE_TIME_MS), Some(read::LINE_RESPONSE_TIME));
     assert_eq!(flat(written::ATTEMPTS), Some(read::LINE_ATTEMPTS));
 }
+
+/// `otel-collector.yaml`.
+fn collector_config() -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../otel-collector.yaml");
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+#[test]
+fn the_real_collector_names_the_fields_of_a_line_as_we_do() {
+    let config = collector_config();
+    for (attribute, field) in written::LINE_FIELDS {
+        let set = format!(r#"set(log.cache["line"]["{field}"], log.attributes["{attribute}"])"#);
+        let removed = format!(r#"delete_key(log.cache["line"], "{attribute}")"#);
+        assert!(config.contains(&set), "otel-collector.yaml lacks {set}");
+        assert!(config.contains(&removed), "otel-collector.yaml lacks {removed}");
+    }
+    let own = written::OWN_PREFIX.replace('.', r"\\.");
+    let prefix = format!(r#"replace_all_patterns(log.cache["line"], "key", "^{own}", "")"#);
+    assert!(config.contains(&prefix), "otel-collector.yaml lacks {prefix}");
+}
+
+#[test]
+fn both_collectors_blank_by_the_same_rules() {
+    let config = collector_config();
+    let listed = |pattern: &&str| {
+        // In the Collector's configuration a `$` is written `$$`.
+        let item = format!("      - '{}'\n", pattern.replace('$', "$$").replace('\'', "''"));
+        assert!(config.contains(&item), "otel-collector.yaml lacks {item}");
+    };
+    collector::BLOCKED_KEY_PATTERNS.iter().for_each(listed);
+    collector::BLOCKED_VALUES.iter().for_each(listed);
+    let lists = config.split("summary: silent").next().expect("split gives one");
+    let rules = lists.lines().filter(|line| line.starts_with("      - '")).count();
+    assert_eq!(rules, collector::BLOCKED_KEY_PATTERNS.len() + collector::BLOCKED_VALUES.len());
+    for text in ["span.name", "span.status.message", "spanevent.name"] {
+        for pattern in collector::BLOCKED_VALUES {
+            let escaped = pattern.replace('\\', r"\\").replace('"', r#"\""#).replace('$', "$$");
+            let replaced = format!(r#"replace_pattern({text}, "{escaped}", "****")"#);
+            assert!(config.contains(&replaced), "otel-collector.yaml lacks {replaced}");
+        }
+    }
+}

@@ -3,9 +3,9 @@
 //! Under a blocked key the whole value becomes `****`, whatever it was; in any other text every blocked part does.
 //! Reached are the attributes of resources, scopes, spans, events, links, log records, points and exemplars, also
 //! nested ones, log bodies, and the free texts of a span: its name, its events' names and its status message.
-//! That is more than the Collector's redaction processor reaches (it leaves links, exemplars, texts of a span and
-//! whatever is nested in an attribute alone); where both reach, the result is the same.
-//! Refuses: numbers in attributes, bytes, ids, `tracestate`, names and units of metrics.
+//! That is more than the Collector's processors reach (they leave the attributes of links and exemplars alone); where both
+//! reach, the result is the same, except that the Collector makes a text of a map or an array with a secret in it.
+//! Refuses: bytes, ids, `tracestate`, names and units of metrics.
 
 /// Every place of a request where a secret may be.
 mod reach;
@@ -23,6 +23,8 @@ pub const BLOCKED_KEY_PATTERNS: &[&str] =
 
 /// Parts of values that are blanked: `blocked_values` of the redaction processor, applied in this order.
 pub const BLOCKED_VALUES: &[&str] = &[
+    // A member of JSON in a text, by its key: its value, or all that follows where that is an object or an array.
+    r#"(?is)"(?:[^"]*(?:authorization|cookie|passw(?:or)?d|secret|api[-_.]?key)[^"]*|(?:[^"]*[._-])?token(?:[._-][^"]*)?)"\s*:\s*(?:"(?:[^"\\]|\\.)*"?|[\[{].*|[^,}\]]+)"#,
     r"(?i)bearer\s+[A-Za-z0-9._~+/=-]+",
     r"(?i)(password|passwd|secret|token|api[_-]?key)=[^\s&]+",
     r"\b4[0-9]{12}(?:[0-9]{3})?\b",
@@ -70,28 +72,17 @@ fn attributes(attributes: &mut [KeyValue]) {
 fn any_value(value: &mut AnyValue) {
     match &mut value.value {
         Some(Value::StringValue(value)) => text(value),
-        Some(Value::ArrayValue(array)) => array.values.iter_mut().for_each(any_value),
-        Some(Value::KvlistValue(map)) => attributes(&mut map.values),
-        _ => {}
-    }
-}
-
-/// As [`any_value`]; a number that is blocked as text is blanked as well.
-fn body(value: &mut AnyValue) {
-    match &mut value.value {
-        Some(Value::IntValue(number)) => {
+        // No blocked text is a shorter number.
+        Some(Value::IntValue(number)) if number.unsigned_abs() >= 1_000_000_000_000 => {
             let mut written = number.to_string();
             text(&mut written);
             if written.contains(BLANK) {
                 value.value = Some(Value::StringValue(written));
             }
         }
-        Some(Value::ArrayValue(array)) => array.values.iter_mut().for_each(body),
-        Some(Value::KvlistValue(map)) => {
-            attributes(&mut map.values);
-            map.values.iter_mut().filter_map(|entry| entry.value.as_mut()).for_each(body);
-        }
-        _ => any_value(value),
+        Some(Value::ArrayValue(array)) => array.values.iter_mut().for_each(any_value),
+        Some(Value::KvlistValue(map)) => attributes(&mut map.values),
+        _ => {}
     }
 }
 

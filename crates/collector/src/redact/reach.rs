@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::{
     trace::v1::Span,
 };
 
-use super::{attributes, body, text};
+use super::{any_value, attributes, text};
 
 /// Blanks the secrets of every span.
 pub(crate) fn traces(request: &mut ExportTraceServiceRequest) {
@@ -32,7 +32,7 @@ pub(crate) fn logs(request: &mut ExportLogsServiceRequest) {
             scope(&mut of_scope.scope);
             for record in &mut of_scope.log_records {
                 attributes(&mut record.attributes);
-                record.body.iter_mut().for_each(body);
+                record.body.iter_mut().for_each(any_value);
             }
         }
     }
