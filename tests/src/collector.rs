@@ -54,6 +54,16 @@ impl Collector {
         self.program = None;
     }
 
+    /// Asks it to end, and waits until it has.
+    ///
+    /// # Panics
+    /// When it has not ended within half a minute.
+    pub async fn stop(&mut self) {
+        if let Some(program) = self.program.take() {
+            program.stop().await;
+        }
+    }
+
     /// The directory of its files.
     pub fn files(&self) -> PathBuf {
         self.directory.join("telemetry")

@@ -14,6 +14,7 @@ use std::{
 };
 
 use http::Method;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{Client, eventually_within};
 
@@ -45,6 +46,20 @@ impl Program {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// Asks it to end, and waits until it has.
+    ///
+    /// # Panics
+    /// When it has not ended within half a minute.
+    pub(crate) async fn stop(mut self) {
+        let pid = Pid::from_raw(self.child.id().cast_signed()).expect("a process id is positive");
+        // It may have ended by itself: then the wait below tells.
+        let _ = kill_process(pid, Signal::TERM);
+        eventually_within(Duration::from_secs(30), "the program ends", async || {
+            self.child.try_wait().expect("a child can be waited for").ok_or("still running")
+        })
+        .await;
     }
 
     /// Waits until `path` at `address` answers 200.

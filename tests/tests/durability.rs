@@ -152,13 +152,20 @@ async fn what_was_accepted_while_jaeger_was_away_is_there_afterwards() {
     let mut collector = Collector::start(&directory.0, &jaeger.endpoint()).await;
     let client = Client::new(collector.http());
     let mut ids = Vec::new();
-    for number in 0..200 {
-        assert!(acknowledged(&client, "traces", number).await, "Jaeger's absence is nobody's business");
-        ids.push(trace_id(number));
-    }
-    // Nor does the Collector's own end lose them.
+    let mut send = async |numbers: std::ops::Range<usize>| {
+        for number in numbers {
+            assert!(acknowledged(&client, "traces", number).await, "Jaeger's absence is nobody's business");
+            ids.push(trace_id(number));
+        }
+    };
+    // Nor does the Collector's own end lose them, whichever way it comes.
+    send(0..200).await;
     collector.kill();
     collector.start_again().await;
+    send(200..400).await;
+    collector.stop().await;
+    collector.start_again().await;
+    send(400..500).await;
     jaeger.start().await;
     assert_all_in_jaeger(&jaeger, &ids).await;
 }
