@@ -24,6 +24,9 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
+    const ALL: [Outcome; 5] =
+        [Outcome::Hit, Outcome::Revalidated, Outcome::Miss, Outcome::Collapsed, Outcome::Bypass];
+
     fn word(self) -> &'static str {
         match self {
             Outcome::Hit => "hit",
@@ -80,6 +83,10 @@ impl Record {
             .with_unit("{request}")
             .with_description("Requests by what became of them")
             .build();
+        // There from the start: what appears with the first request has no rise to see.
+        for outcome in Outcome::ALL {
+            requests.add(0, &[KeyValue::new(names::CACHE_RESULT, outcome.word())]);
+        }
         Record { requests }
     }
 

@@ -58,6 +58,9 @@ impl Observer {
         let meter = telemetry::meter("store");
         let pool = vec![KeyValue::new(names::DB_POOL_NAME, Arc::clone(&place.namespace))];
         observe_fill(&pool, fill);
+        let timeouts = meter.u64_counter(names::METRIC_DB_TIMEOUTS).with_unit("{timeout}").build();
+        // There from the start: what appears with the first one has no rise to see.
+        timeouts.add(0, &pool);
         Self {
             attributes: place.attributes(),
             pool,
@@ -71,7 +74,7 @@ impl Observer {
                 .with_unit("s")
                 .with_boundaries(names::DB_SECONDS.to_vec())
                 .build(),
-            timeouts: meter.u64_counter(names::METRIC_DB_TIMEOUTS).with_unit("{timeout}").build(),
+            timeouts,
         }
     }
 

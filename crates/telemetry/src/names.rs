@@ -115,3 +115,24 @@ pub const METRIC_CACHE_REQUESTS: &str = "throughline.cache.requests";
 pub const METRIC_CACHE_SIZE: &str = "throughline.cache.size";
 pub const METRIC_CACHE_ENTRIES: &str = "throughline.cache.entries";
 pub const METRIC_CACHE_EVICTIONS: &str = "throughline.cache.evictions";
+
+/// Made by the Collector of every span (its `spanmetrics` connector): how many there were.
+pub const METRIC_SPAN_CALLS: &str = "traces.span.metrics.calls";
+/// The same, in seconds; its buckets carry traces as exemplars.
+pub const METRIC_SPAN_DURATION: &str = "traces.span.metrics.duration";
+pub const SPAN_NAME: &str = "span.name";
+/// `SPAN_KIND_SERVER`, `SPAN_KIND_CLIENT`, …
+pub const SPAN_KIND: &str = "span.kind";
+/// `STATUS_CODE_ERROR`, `STATUS_CODE_UNSET`, `STATUS_CODE_OK`.
+pub const SPAN_STATUS: &str = "status.code";
+
+/// Made by the Collector about itself: what Jaeger has not taken yet, in the unit of its queue (ours: bytes).
+pub const METRIC_COLLECTOR_QUEUE_SIZE: &str = "otelcol_exporter_queue_size";
+/// The most of it, in the same unit.
+pub const METRIC_COLLECTOR_QUEUE_CAPACITY: &str = "otelcol_exporter_queue_capacity";
+/// What could not be handed on, by exporter.
+pub const METRIC_COLLECTOR_FAILED_SPANS: &str = "otelcol_exporter_send_failed_spans";
+pub const METRIC_COLLECTOR_FAILED_LOG_LINES: &str = "otelcol_exporter_send_failed_log_records";
+pub const METRIC_COLLECTOR_FAILED_METRIC_POINTS: &str = "otelcol_exporter_send_failed_metric_points";
+/// The exporter's name in `otel-collector.yaml`.
+pub const COLLECTOR_EXPORTER: &str = "exporter";
