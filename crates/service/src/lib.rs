@@ -11,6 +11,8 @@ mod http;
 mod life;
 /// The bounds of a public listener.
 mod limits;
+/// The limit of open files.
+mod open_files;
 /// What every service can be told, and the forms of a number, a duration and an address.
 mod settings;
 /// Whether the process has been asked to stop, and who asks.

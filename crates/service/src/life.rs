@@ -12,6 +12,7 @@ use crate::{
     Draining, Limits, Settings, admin,
     admin::{Condition, Readiness},
     http::{Listener, Serving},
+    open_files,
     stop::{Asked, Requests},
 };
 
@@ -167,6 +168,7 @@ async fn from_start_to_end(
         Ok(telemetry) => telemetry,
         Err(error) => return refuse(identity, &error, USAGE),
     };
+    open_files::raise_limit();
     let code = match serve_and_drain(&settings, open, draining).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
