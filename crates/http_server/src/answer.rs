@@ -101,6 +101,8 @@ pub(crate) fn created(booking: &Booking) -> Answer {
         location: path(booking),
         etag: etag(booking),
         body: json(&Representation::of(booking)),
+        // The store knows it.
+        task: None,
     }
 }
 

@@ -49,7 +49,7 @@ pub(crate) async fn create(
         now,
     });
     match store.create(booking, once).await? {
-        Created::New => Ok(answer::given(created)),
+        Created::New(task) => Ok(answer::given(store::Answer { task, ..created })),
         Created::Before(answer) => Ok(answer::given(answer)),
     }
 }

@@ -23,6 +23,7 @@ use crate::{
     session::{self, Session},
     settings::Settings,
     value::{Row, Value},
+    waiter::Listener,
 };
 
 /// A connection that has rested for so long is asked whether it still answers before it is used.
@@ -37,6 +38,7 @@ pub(crate) struct Pool {
     home: Handle,
     wait: Duration,
     patience: Duration,
+    config: Config,
     /// `PostgreSQL at db:5432`
     place: String,
 }
@@ -47,6 +49,7 @@ impl Pool {
         let config = config(url, settings)?;
         let home = Handle::current();
         let place = place(&config);
+        let kept = config.clone();
         let connect = OnHome { home: home.clone() };
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let connections = Connections::builder(Manager::from_connect(config, connect, recycling))
@@ -79,6 +82,7 @@ impl Pool {
             home,
             wait: settings.wait,
             patience: settings.statement_timeout + GRACE,
+            config: kept,
             place: place.sentence(),
         })
     }
@@ -99,6 +103,11 @@ impl Pool {
             let source = Box::new(ended);
             Err(Error::Internal { doing: "run an operation to its end".into(), source }.into())
         })
+    }
+
+    /// One who is told of tasks.
+    pub(crate) fn listen(&self) -> Listener {
+        Listener::start(self.config.clone(), &self.home, self.wait)
     }
 
     pub(crate) fn place(&self) -> &str {

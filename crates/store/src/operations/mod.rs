@@ -16,6 +16,10 @@ mod list;
 mod migrate;
 /// Whether the database answers.
 mod ping;
+/// What the store does with tasks.
+mod task;
+/// Webhooks.
+mod webhook;
 
 pub(crate) use change::ChangeBooking;
 pub(crate) use create::{Create, Outcome};
@@ -24,6 +28,11 @@ pub(crate) use get::Get;
 pub(crate) use list::List;
 pub(crate) use migrate::{KNOWN, Migrate};
 pub(crate) use ping::Ping;
+pub(crate) use task::{
+    CancelTask, ClaimTasks, CountTasks, CountWaiting, EndRun, Enqueue, GetTask, ListTasks, NextDue,
+    RemoveFinished, Renew, RetryTask,
+};
+pub(crate) use webhook::{CreateWebhook, DeleteWebhook, GetWebhook, ListWebhooks};
 
 use crate::{
     Booking, Details,
