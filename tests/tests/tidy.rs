@@ -38,6 +38,7 @@ const PURE: &[&str] = &[
     "crates/http_server/src/conditions.rs",
     "crates/http_server/src/members.rs",
     "crates/http_server/src/query.rs",
+    "crates/http_server/src/receiver.rs",
     "crates/journey/src/story.rs",
     "crates/journey/src/story/cover.rs",
     "crates/journey/src/story/gaps.rs",

@@ -29,8 +29,8 @@ pub(crate) use list::List;
 pub(crate) use migrate::{KNOWN, Migrate};
 pub(crate) use ping::Ping;
 pub(crate) use task::{
-    CancelTask, ClaimTasks, CountTasks, CountWaiting, EndRun, Enqueue, GetTask, ListTasks, NextDue,
-    RemoveFinished, Renew, RetryTask,
+    CancelTask, ClaimTasks, CountDead, CountTasks, CountWaiting, EndRun, Enqueue, GetTask, ListTasks,
+    NextDue, RemoveFinished, Renew, RetryTask,
 };
 pub(crate) use webhook::{CreateWebhook, DeleteWebhook, GetWebhook, ListWebhooks};
 

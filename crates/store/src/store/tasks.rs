@@ -6,8 +6,8 @@ use super::{Database, Store};
 use crate::{
     Error, Timestamp,
     operations::{
-        CancelTask, ClaimTasks, CountTasks, CountWaiting, EndRun, Enqueue, GetTask, ListTasks, NextDue,
-        RemoveFinished, Renew, RetryTask,
+        CancelTask, ClaimTasks, CountDead, CountTasks, CountWaiting, EndRun, Enqueue, GetTask, ListTasks,
+        NextDue, RemoveFinished, Renew, RetryTask,
     },
     task::{
         Claim, Claimed, Ended, Enqueued, Kept, Lease, NewTask, Outcome, Task, TaskCounts, TaskListing,
@@ -70,6 +70,11 @@ impl Store {
     /// How many tasks there are. Looks at every one.
     pub async fn count_tasks(&self) -> Result<TaskCounts, Error> {
         self.run(CountTasks).await
+    }
+
+    /// How many tasks have failed for good.
+    pub async fn count_dead_tasks(&self) -> Result<u64, Error> {
+        self.run(CountDead).await
     }
 
     /// How many tasks no worker has although they are due, and the oldest of them.

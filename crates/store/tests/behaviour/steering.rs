@@ -47,6 +47,7 @@ pub(crate) async fn tasks_are_listed_and_counted_by_state(place: &dyn Place) {
     assert!(list(&store, None, Some("confirm_booking"), 10).await.is_empty());
     let expected = TaskCounts { queued: 1, leased: 1, done: 1, dead: 1, cancelled: 1 };
     assert_eq!(store.count_tasks().await.unwrap(), expected);
+    assert_eq!(store.count_dead_tasks().await.unwrap(), 1);
     assert_eq!(kind(store.task(fresh_id()).await), "no such task");
 }
 

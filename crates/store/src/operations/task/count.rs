@@ -13,6 +13,12 @@ use crate::{
 };
 
 const BY_STATE: Sql<'_> = Sql::same("SELECT", "tasks", "SELECT state, count(*) FROM tasks GROUP BY state");
+/// By the index on those that have ended.
+const DEAD: Sql<'_> = Sql::same(
+    "SELECT",
+    "tasks",
+    "SELECT count(*) FROM tasks WHERE state = 'dead' AND finished_at IS NOT NULL",
+);
 const WAITING: Sql<'_> = Sql::same("SELECT", "tasks", "SELECT count(*) FROM tasks WHERE due_at <= $1");
 const OLDEST: Sql<'_> = Sql::same(
     "SELECT",
@@ -42,6 +48,21 @@ impl Operation for CountTasks {
             }
         }
         Ok(counts)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct CountDead;
+
+impl Operation for CountDead {
+    const WRITES: bool = false;
+    type Output = u64;
+    type Error = Error;
+
+    async fn run(self, session: &mut Session) -> Result<u64, Error> {
+        let rows = session.rows(&DEAD, &[]).await?;
+        let dead = rows.first().map(|row| row.integer(0)).transpose()?.unwrap_or_default();
+        Ok(dead.unsigned_abs())
     }
 }
 

@@ -18,7 +18,7 @@ mod renew;
 mod steer;
 
 pub(crate) use claim::ClaimTasks;
-pub(crate) use count::{CountTasks, CountWaiting, NextDue};
+pub(crate) use count::{CountDead, CountTasks, CountWaiting, NextDue};
 pub(crate) use end::EndRun;
 pub(crate) use enqueue::{Enqueue, announce, confirm};
 pub(crate) use find::{GetTask, ListTasks};
