@@ -1,8 +1,8 @@
 //! The waiter: wakes a worker when a task may be due, so that it starts at once and asks for nothing meanwhile.
 //!
 //! Three things wake it: a commit that enqueued a task (PostgreSQL tells it, SQLite's file is looked at every 20 ms), the
-//! time of the next task that waits for its time or whose lease expires, and, because a notice can be lost with a connection,
-//! a look every few seconds. Promises: whoever claims until nothing is left and then waits misses no task; a database that is
+//! time of the next task that waits for its time or whose lease expires, and, because a notice can be lost with the
+//! connection or the process that should have told it, a look every few seconds. Promises: whoever claims until nothing is left and then waits misses no task; a database that is
 //! away is not asked in a tight loop.
 
 use std::time::Duration;
@@ -16,7 +16,7 @@ mod postgres;
 /// Changes of SQLite's file.
 mod sqlite;
 
-pub(crate) use postgres::Listener;
+pub(crate) use postgres::{Listener, NOTIFY};
 pub(crate) use sqlite::Watch;
 
 /// What is due already but was not claimed is being claimed by somebody else just now.

@@ -399,6 +399,24 @@ async fn a_connection_that_was_cut_costs_no_later_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_who_waits_is_told_again_after_its_connection_was_cut() {
+    let database = Database::new().await;
+    let place: &dyn Place = &database;
+    let (store, other) = (place.open().await, place.open().await);
+    let mut waiter = store.task_waiter();
+    waiting::is_woken(&store, &mut waiter, &other, "before").await;
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+               WHERE datname = current_database() AND query LIKE 'LISTEN%'";
+    database.execute(cut).await.unwrap();
+    let listening = "SELECT 1 / count(*) FROM pg_stat_activity \
+                     WHERE datname = current_database() AND query LIKE 'LISTEN%' AND state = 'idle'";
+    tests::eventually("listening again", async || database.execute(listening).await).await;
+    for round in 0..3 {
+        waiting::is_woken(&store, &mut waiter, &other, &format!("after {round}")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_url_that_cannot_be_kept_is_refused_before_anything_opens() {
     for (url, part) in [
         ("postgres://u:secret@db/bookings?sslmode=require", "without `sslmode=require`"),

@@ -11,7 +11,8 @@ use tokio_postgres::{AsyncMessage, Config, NoTls};
 
 use crate::Backoff;
 
-/// As the operations that enqueue tell it.
+/// What is told after a commit that leaves work.
+pub(crate) const NOTIFY: &str = "NOTIFY throughline_tasks";
 const LISTEN: &str = "LISTEN throughline_tasks";
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(200), longest: Duration::from_secs(5) };
 

@@ -26,6 +26,10 @@ impl Operation for ClaimTasks {
     type Output = Claimed;
     type Error = Error;
 
+    fn is_one_statement(&self) -> bool {
+        true
+    }
+
     async fn run(self, session: &mut Session) -> Result<Claimed, Error> {
         let claim = self.claim;
         let values = [

@@ -21,17 +21,15 @@ const FINISH: Sql<'_> = Sql::same(
      first_run = coalesce(first_run, $4), due_at = NULL, lease = NULL, holder = NULL \
      WHERE id = $5 AND lease = $6 RETURNING booking_id, webhook_id",
 );
-/// Wakes those who wait: they wait for the next time that they know of.
 const FAIL: Sql<'_> = Sql {
     operation: "UPDATE",
     table: "tasks",
-    postgres: "WITH told AS MATERIALIZED (SELECT pg_notify('throughline_tasks', '')) \
-        UPDATE tasks SET state = CASE WHEN runs >= max_runs THEN 'dead' ELSE 'queued' END, \
+    postgres: "UPDATE tasks SET state = CASE WHEN runs >= max_runs THEN 'dead' ELSE 'queued' END, \
         due_at = CASE WHEN runs >= max_runs THEN NULL ELSE $1::timestamptz END, \
         run_at = CASE WHEN runs >= max_runs THEN run_at ELSE $1::timestamptz END, \
         finished_at = CASE WHEN runs >= max_runs THEN $2::timestamptz END, \
         last_error = $3, first_run = coalesce(first_run, $4), lease = NULL, holder = NULL \
-        FROM told WHERE id = $5 AND lease = $6 RETURNING state",
+        WHERE id = $5 AND lease = $6 RETURNING state",
     sqlite: "UPDATE tasks SET state = CASE WHEN runs >= max_runs THEN 'dead' ELSE 'queued' END, \
         due_at = CASE WHEN runs >= max_runs THEN NULL ELSE $1 END, \
         run_at = CASE WHEN runs >= max_runs THEN run_at ELSE $1 END, \
@@ -58,6 +56,10 @@ impl Operation for EndRun {
     const WRITES: bool = true;
     type Output = Ended;
     type Error = Error;
+
+    fn is_one_statement(&self) -> bool {
+        !matches!(self.outcome, Outcome::Confirm | Outcome::Unsubscribe { .. })
+    }
 
     async fn run(self, session: &mut Session) -> Result<Ended, Error> {
         let (state, error) = match &self.outcome {
@@ -110,6 +112,8 @@ impl EndRun {
             Value::Id(self.lease.token),
         ];
         let rows = session.rows(&FAIL, &values).await?;
+        // They wait for the next time that they know of.
+        session.wake_workers();
         rows.first().map_or(Ok(Ended::Lost), |row| super::state(row, 0).map(Ended::Now))
     }
 

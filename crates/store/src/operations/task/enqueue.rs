@@ -1,8 +1,7 @@
 //! Tasks left for a worker, in the transaction of whatever they follow from.
 //!
 //! Each is a PRODUCER span, `send {kind}`, which the task carries as its parent. Outside of a request there is no span, and
-//! the task's first run begins a trace. On PostgreSQL the commit wakes the workers that wait: `NOTIFY` is part of the
-//! transaction. SQLite's notice the commit by themselves.
+//! the task's first run begins a trace.
 
 use opentelemetry::{KeyValue, context::FutureExt as _, trace::TraceContextExt as _};
 use telemetry::{Carried, Context, Span, names};
@@ -18,21 +17,14 @@ use crate::{
     value::Value,
 };
 
-/// As [`crate::waiter`] listens to it.
-const INSERT: Sql<'_> = Sql {
-    operation: "INSERT",
-    table: "tasks",
-    postgres: "WITH told AS MATERIALIZED (SELECT pg_notify('throughline_tasks', '')) \
-        INSERT INTO tasks (id, kind, payload, booking_id, webhook_id, idempotency_key, traceparent, tracestate, \
-        state, run_at, due_at, runs, max_runs, created_at) \
-        SELECT $1::uuid, $2::text, $3::text, $4::uuid, $5::uuid, $6::text, $7::text, $8::text, \
-        'queued', $9::timestamptz, $9::timestamptz, 0, $10::bigint, $11::timestamptz FROM told \
-        ON CONFLICT (idempotency_key) DO NOTHING",
-    sqlite: "INSERT INTO tasks (id, kind, payload, booking_id, webhook_id, idempotency_key, traceparent, tracestate, \
-        state, run_at, due_at, runs, max_runs, created_at) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'queued', $9, $9, 0, $10, $11) \
-        ON CONFLICT (idempotency_key) DO NOTHING",
-};
+const INSERT: Sql<'_> = Sql::same(
+    "INSERT",
+    "tasks",
+    "INSERT INTO tasks (id, kind, payload, booking_id, webhook_id, idempotency_key, traceparent, tracestate, \
+     state, run_at, due_at, runs, max_runs, created_at) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'queued', $9, $9, 0, $10, $11) \
+     ON CONFLICT (idempotency_key) DO NOTHING",
+);
 const FIND: Sql<'_> = Sql::same("SELECT", "tasks", "SELECT id FROM tasks WHERE idempotency_key = $1");
 const SUBSCRIBED: Sql<'_> =
     Sql::same("SELECT", "webhooks", "SELECT id FROM webhooks WHERE disabled_at IS NULL ORDER BY id");
@@ -142,6 +134,7 @@ async fn insert(
         Value::Time(now),
     ];
     if session.execute(&INSERT, &values).await? > 0 {
+        session.wake_workers();
         return Ok(Enqueued::New(task.id));
     }
     let rows = session.rows(&FIND, &[key]).await?;

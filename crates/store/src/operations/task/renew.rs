@@ -24,6 +24,10 @@ impl Operation for Renew {
     type Output = Vec<Lease>;
     type Error = Error;
 
+    fn is_one_statement(&self) -> bool {
+        self.leases.len() == 1
+    }
+
     async fn run(mut self, session: &mut Session) -> Result<Vec<Lease>, Error> {
         // Two that renew the same rows in one order do not wait for each other in a circle.
         self.leases.sort_by_key(|lease| lease.task);

@@ -27,16 +27,13 @@ impl Operation for RetryTask {
 
     async fn run(self, session: &mut Session) -> Result<Task, Error> {
         let values = [Value::Integer(self.more_runs.into()), Value::Time(self.now), Value::Id(self.id)];
-        let sqlite = format!(
+        let text = format!(
             "UPDATE tasks SET state = 'queued', max_runs = runs + $1, run_at = $2, due_at = $2, finished_at = NULL \
              WHERE id = $3 AND state = 'dead' RETURNING {COLUMNS}"
         );
-        let postgres = format!(
-            "WITH told AS MATERIALIZED (SELECT pg_notify('throughline_tasks', '')) \
-             UPDATE tasks SET state = 'queued', max_runs = runs + $1, run_at = $2, due_at = $2, finished_at = NULL \
-             FROM told WHERE id = $3 AND state = 'dead' RETURNING {COLUMNS}"
-        );
-        steer(session, self.id, &postgres, &sqlite, &values).await
+        let task = steer(session, self.id, &text, &values).await?;
+        session.wake_workers();
+        Ok(task)
     }
 }
 
@@ -56,20 +53,13 @@ impl Operation for CancelTask {
             "UPDATE tasks SET state = 'cancelled', due_at = NULL, finished_at = $1 \
              WHERE id = $2 AND state = 'queued' RETURNING {COLUMNS}"
         );
-        steer(session, self.id, &text, &text, &[Value::Time(self.now), Value::Id(self.id)]).await
+        steer(session, self.id, &text, &[Value::Time(self.now), Value::Id(self.id)]).await
     }
 }
 
 /// The task as it is now; [`Error::TaskState`] where it stands elsewhere.
-async fn steer(
-    session: &mut Session,
-    id: Uuid,
-    postgres: &str,
-    sqlite: &str,
-    values: &[Value],
-) -> Result<Task, Error> {
-    let sql = Sql { operation: "UPDATE", table: "tasks", postgres, sqlite };
-    match session.rows(&sql, values).await?.first() {
+async fn steer(session: &mut Session, id: Uuid, text: &str, values: &[Value]) -> Result<Task, Error> {
+    match session.rows(&Sql::same("UPDATE", "tasks", text), values).await?.first() {
         Some(row) => read(row),
         None => Err(Error::TaskState { state: find::get(session, id).await?.state }),
     }
