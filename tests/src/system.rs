@@ -42,7 +42,7 @@ pub struct Process {
     pub name: String,
     /// As the system knows it.
     pub pid: i32,
-    /// Where it serves.
+    /// Where it serves; of a worker, which serves nothing, where it tells how it is.
     pub address: SocketAddr,
     /// Where it tells how it is.
     pub admin: SocketAddr,
@@ -57,6 +57,11 @@ impl SystemBuilder {
     /// `--caches`.
     pub fn caches(self, count: usize) -> Self {
         self.argument("--caches", count)
+    }
+
+    /// `--workers`.
+    pub fn workers(self, count: usize) -> Self {
+        self.argument("--workers", count)
     }
 
     /// `--database-url`.
@@ -161,7 +166,7 @@ impl System {
                     service: text(&one["service"]),
                     name: text(&one["name"]),
                     pid: i32::try_from(latest["pid"].as_i64().unwrap_or_default()).unwrap_or_default(),
-                    address: parse(&one["address"]),
+                    address: parse(if one["address"].is_null() { &one["admin"] } else { &one["address"] }),
                     admin: parse(&one["admin"]),
                 }
             })

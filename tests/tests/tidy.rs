@@ -10,10 +10,14 @@ use std::{
 
 /// The arrows of ARCHITECTURE.md: a crate and the crates of ours that it may depend on.
 const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
-    ("throughline", &["load_balancer", "cache", "http_server", "collector", "journey", "store", "service"]),
+    (
+        "throughline",
+        &["load_balancer", "cache", "http_server", "worker", "collector", "journey", "store", "service"],
+    ),
     ("load_balancer", &["service", "upstream", "telemetry"]),
     ("cache", &["service", "upstream", "telemetry"]),
     ("http_server", &["service", "store", "telemetry"]),
+    ("worker", &["service", "store", "telemetry"]),
     ("collector", &["service", "journey", "telemetry"]),
     ("upstream", &["telemetry"]),
     ("store", &["telemetry"]),
@@ -61,6 +65,11 @@ const PURE: &[&str] = &[
     "crates/upstream/src/health.rs",
     "crates/upstream/src/pick.rs",
     "crates/upstream/src/retry.rs",
+    "crates/worker/src/address.rs",
+    "crates/worker/src/judge.rs",
+    "crates/worker/src/outcome.rs",
+    "crates/worker/src/retry_after.rs",
+    "crates/worker/src/signature.rs",
 ];
 
 fn root() -> &'static Path {

@@ -82,8 +82,8 @@ pub const TASK_SYSTEM: &str = "throughline";
 pub const TASK_RUN: &str = "throughline.task.run";
 /// Milliseconds between the moment from which a run was due and its start.
 pub const TASK_WAIT_MS: &str = "throughline.task.wait_ms";
-/// The task's state after a run.
-pub const TASK_STATE: &str = "throughline.task.state";
+/// How a run of a task ended: `done`, `failed`, `dead` or `lost`.
+pub const TASK_OUTCOME: &str = "throughline.task.outcome";
 
 /// Tasks that are due and that no worker has yet.
 pub const METRIC_TASK_WAITING: &str = "throughline.task.waiting";
@@ -91,7 +91,7 @@ pub const METRIC_TASK_WAITING: &str = "throughline.task.waiting";
 pub const METRIC_TASK_OLDEST: &str = "throughline.task.oldest";
 /// Tasks that have failed for good and that nobody has retried or removed.
 pub const METRIC_TASK_DEAD: &str = "throughline.task.dead";
-/// Runs that have ended, by kind and by what became of the task.
+/// Runs that have ended, by kind and by outcome.
 pub const METRIC_TASK_RUNS: &str = "throughline.task.runs";
 /// Seconds that a run took.
 pub const METRIC_TASK_DURATION: &str = "throughline.task.duration";
