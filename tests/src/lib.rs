@@ -22,6 +22,8 @@ mod binary;
 mod client;
 /// A table that is held, so that a request can be caught in flight.
 mod held;
+/// A receiver of webhooks.
+mod receiver;
 /// One service as a process of its own.
 mod service;
 /// What the files tell of one request, read without the code under test.
@@ -34,6 +36,7 @@ mod wait;
 pub use binary::throughline;
 pub use client::{Answer, Client};
 pub use held::Held;
+pub use receiver::{Received, Receiver, Reply};
 pub use service::Service;
 pub use story::{Line, Span, Story};
 pub use system::{Process, System, SystemBuilder};

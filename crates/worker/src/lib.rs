@@ -34,6 +34,10 @@ mod telling;
 /// The loop: claim, run, end.
 mod work;
 
+/// The whole worker, in memory, on real databases and with real receivers.
+#[cfg(test)]
+mod tests;
+
 use std::{process::ExitCode, time::Duration};
 
 use futures_util::FutureExt as _;

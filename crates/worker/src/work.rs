@@ -71,6 +71,7 @@ impl Worker {
             });
             loop {
                 tokio::select! {
+                    biased;
                     () = &mut stop => return drain(runs, &held, within).await,
                     () = &mut woken => break,
                     Some(_) = runs.join_next() => if next == Next::Place { break },
