@@ -15,6 +15,9 @@ use crate::reading::{self, Outcome};
 pub(crate) struct Settings {
     #[command(flatten)]
     question: reading::Question,
+    /// Only this trace: not what was done for the request again later, under traces of its own, nor whose request it was
+    #[arg(long, env = "THROUGHLINE_NO_LINKS")]
+    no_links: bool,
     /// For programs: one JSON object
     #[arg(long, env = "THROUGHLINE_JSON")]
     json: bool,
@@ -23,10 +26,10 @@ pub(crate) struct Settings {
 /// Tells the story.
 pub(crate) fn run(settings: Settings) -> ExitCode {
     reading::answer(settings.question, |search, trace| {
-        let story = with_links(search, trace)?;
+        let (story, runs) = with_links(search, trace, !settings.no_links)?;
         Ok(match settings.json {
-            true => journey::json::render(&story) + "\n",
-            false => journey::text::render(&story, reading::look()),
+            true => journey::json::render_all(&story, &runs) + "\n",
+            false => text(story, runs),
         })
     })
 }
@@ -40,13 +43,26 @@ pub(crate) fn story_of(from: &[PathBuf], id: &str, wait: Duration) -> anyhow::Re
     Ok(match reading::search(&id.parse()?, from.to_vec(), wait)? {
         Outcome::Nothing(_) => None,
         Outcome::Found(search, trace) => {
-            Some(journey::text::render(&with_links(*search, trace)?, reading::look()))
+            let (story, runs) = with_links(*search, trace, true)?;
+            Some(text(story, runs))
         }
     })
 }
 
-fn with_links(mut search: Search, trace: TraceId) -> anyhow::Result<Story> {
-    let mut story = search.story(trace);
-    search.follow_links(&mut story)?;
-    Ok(story)
+/// The story, and those that it goes on in or goes on from.
+fn with_links(mut search: Search, trace: TraceId, runs: bool) -> anyhow::Result<(Story, Vec<Story>)> {
+    let mut stories = vec![search.story(trace)];
+    if runs {
+        stories.extend(search.runs(trace)?);
+    }
+    search.follow_links(&mut stories)?;
+    let story = stories.remove(0);
+    Ok((story, stories))
+}
+
+/// All of them in the order of their beginnings: a request first, whichever of its traces was asked for.
+fn text(story: Story, mut runs: Vec<Story>) -> String {
+    runs.push(story);
+    runs.sort_by_key(|story| story.extent().0);
+    journey::text::render_all(&runs, reading::look())
 }
