@@ -23,7 +23,7 @@ fn of(trace: &str, span: Value) -> Value {
 /// A run that begins its trace, linked to a span of another.
 fn run(number: u64, ms: f64, to: &str, linked_to: u64) -> Value {
     let name = "process deliver";
-    let run = span(100 + number, 0, name, CONSUMER, [ms, ms + 5.0], json!({"run": number}));
+    let run = span(100 + number, 0, name, CONSUMER, [ms, ms + 5.0], json!({"throughline.task.run": number}));
     linked(of(&trace(number), run), to, linked_to)
 }
 
@@ -146,7 +146,7 @@ fn all_of_it_reads_as_one_story() {
         worker: 2 spans, 0 log lines, complete
 
         start ms                                                           took ms  own ms  █ own  ░ waiting
-            0.00  worker process deliver                                      5.00    2.00  ███░░░░░░░░░░███
+            0.00  worker process deliver run 2                                5.00    2.00  ███░░░░░░░░░░███
                   │  · linked to trace 4bf92f3577b34da6a3ce929d0e0e4736 10.0 s earlier
                   │    (worker process deliver)
             1.00  └─ POST                                                     3.00    3.00     ██████████
@@ -158,7 +158,7 @@ fn all_of_it_reads_as_one_story() {
         worker: 1 span, 0 log lines, complete
 
         start ms                                                           took ms  own ms  █ own  ░ waiting
-            0.00  worker process deliver                                      5.00    5.00  ████████████████
+            0.00  worker process deliver run 3                                5.00    5.00  ████████████████
                      · linked to trace 4bf92f3577b34da6a3ce929d0e0e4736 7 min earlier
                        (worker process deliver)
     "#]]

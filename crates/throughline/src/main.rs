@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 
-/// One GET, as a tool asks it.
-mod get;
+/// One request, as a tool asks it.
+mod ask;
 /// `logs`: one request's log lines, from files.
 mod logs;
 /// What `trace` and `logs` share: where the files are, which trace is meant.

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use journey::{Search, Story, TraceId};
 
@@ -34,19 +34,31 @@ pub(crate) fn run(settings: Settings) -> ExitCode {
     })
 }
 
-/// The story of trace `id` in the files and directories `from`, rendered for this process's standard output; `None` if no
-/// line of it has been written within `wait`. Blocks: call it off the asynchronous threads.
+/// The story of trace `id` in the files and directories `from`, rendered for this process's standard output, once every one of
+/// `services` has a part in it, or as it is after `wait`; `None` if no line of it has been written until then. Blocks: call
+/// it off the asynchronous threads.
 ///
 /// # Errors
 /// `id` names no trace or several; a place cannot be read.
-pub(crate) fn story_of(from: &[PathBuf], id: &str, wait: Duration) -> anyhow::Result<Option<String>> {
-    Ok(match reading::search(&id.parse()?, from.to_vec(), wait)? {
-        Outcome::Nothing(_) => None,
-        Outcome::Found(search, trace) => {
-            let (story, runs) = with_links(*search, trace, true)?;
-            Some(text(story, runs))
+pub(crate) fn story_of(
+    from: &[PathBuf],
+    id: &str,
+    services: &[&str],
+    wait: Duration,
+) -> anyhow::Result<Option<String>> {
+    let (begun, wanted) = (Instant::now(), id.parse()?);
+    loop {
+        // It waits for what may be on its way; whoever acts on a request later is not missed by then.
+        let left = wait.saturating_sub(begun.elapsed());
+        let Outcome::Found(search, trace) = reading::search(&wanted, from.to_vec(), left)? else {
+            return Ok(None);
+        };
+        let (story, runs) = with_links(*search, trace, true)?;
+        let told = story.services();
+        if services.iter().all(|service| told.contains(service)) || begun.elapsed() >= wait {
+            return Ok(Some(text(story, runs)));
         }
-    })
+    }
 }
 
 /// The story, and those that it goes on in or goes on from.

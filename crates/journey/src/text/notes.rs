@@ -51,7 +51,7 @@ impl Around<'_> {
         if name == names::EXCEPTION_STACKTRACE {
             return true;
         }
-        if name == names::LINE_RESPONSE_TIME {
+        if name == names::LINE_RESPONSE_TIME || name == names::LINE_RUN_TIME {
             let took = self.span.map(|span| span.duration() as f64 / 1e6);
             return took
                 .zip(value.as_f64())
@@ -70,6 +70,8 @@ impl Around<'_> {
             "method" => names::METHOD,
             "path" => names::PATH,
             "status" => names::STATUS,
+            "kind" => names::MESSAGE_KIND,
+            "run" => &[names::RUN],
             _ => &[name, &own],
         };
         let says = |span: &&Span| span.text(spellings) == Some(plain(value));

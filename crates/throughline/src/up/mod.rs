@@ -127,8 +127,15 @@ async fn start(
     tell.ready(edge, directory, &system.ready().await?);
 
     let files = settings.otlp_endpoint.is_none().then(|| directory.telemetry());
-    match first::request(edge, files.clone()).await {
-        Ok(first) => tell.first(&first),
+    // In a database that is somebody's own nothing is written that nobody has asked for.
+    let books = settings.database_url.is_none();
+    match first::request(edge, books, settings.workers > 0, files.clone()).await {
+        Ok(first) => {
+            tell.first(&first);
+            if let Err(error) = first.remove(edge).await {
+                tell.failed(&error);
+            }
+        }
         // The system runs: what keeps this one request from its answer is for whoever asks next to see.
         Err(error) => tell.failed(&error),
     }
