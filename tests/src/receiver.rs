@@ -15,7 +15,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, sync::Notify, task::JoinSet};
 
 /// A running receiver; its port is closed when it is dropped.
 #[derive(Debug)]
@@ -45,6 +45,8 @@ pub enum Reply {
     Answer(Response<Full<Bytes>>),
     /// Answers with this status, and with a body that begins and never ends.
     Endless(u16),
+    /// Answers with this status once it is told to.
+    Held(Arc<Notify>, u16),
     /// Closes the connection without an answer.
     Break,
     /// Never answers.
@@ -164,6 +166,11 @@ async fn answer(
                 .status(status)
                 .body(Either::Right(BodyExt::boxed(body)))
                 .expect("it is valid"))
+        }
+        Reply::Held(go, status) => {
+            go.notified().await;
+            let body = Either::Left(Full::default());
+            Ok(Response::builder().status(status).body(body).expect("it is valid"))
         }
         Reply::Break => Err(Broken),
         Reply::Hang => std::future::pending().await,

@@ -131,10 +131,10 @@ async fn start(
     let books = settings.database_url.is_none();
     match first::request(edge, books, settings.workers > 0, files.clone()).await {
         Ok(first) => {
+            // Before it is told: who reads the story finds everything as it was.
+            let removed = first.remove(edge).await;
             tell.first(&first);
-            if let Err(error) = first.remove(edge).await {
-                tell.failed(&error);
-            }
+            removed.unwrap_or_else(|error| tell.failed(&error));
         }
         // The system runs: what keeps this one request from its answer is for whoever asks next to see.
         Err(error) => tell.failed(&error),
