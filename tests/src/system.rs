@@ -191,6 +191,14 @@ impl System {
         .await
     }
 
+    /// Waits until `up` has told its first story: from then on it asks nothing by itself.
+    ///
+    /// # Panics
+    /// When it does not within ten seconds.
+    pub async fn has_told(&self) -> Value {
+        eventually("the first story", async || self.events("story").pop().ok_or("not told yet")).await
+    }
+
     /// What the files tell of one request, once every service in `path` has told its part and no span in between is
     /// missing.
     ///

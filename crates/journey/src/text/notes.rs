@@ -51,7 +51,10 @@ impl Around<'_> {
         if name == names::EXCEPTION_STACKTRACE {
             return true;
         }
-        if name == names::LINE_RESPONSE_TIME || name == names::LINE_RUN_TIME {
+        if name == names::LINE_RUN_TIME && self.span.is_some_and(|span| span.text(&[names::RUN]).is_some()) {
+            return true;
+        }
+        if name == names::LINE_RESPONSE_TIME {
             let took = self.span.map(|span| span.duration() as f64 / 1e6);
             return took
                 .zip(value.as_f64())
