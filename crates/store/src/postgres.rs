@@ -96,15 +96,18 @@ impl Pool {
         let work = async move {
             let outcome = transact(&mut session, operation).await;
             let wakes_workers = session.wakes_workers();
+            let connection = match session.into_connection() {
+                Some(session::Connection::Postgres(connection)) if wakes_workers => Some(connection),
+                Some(session::Connection::Postgres(connection)) => {
+                    connection.back_to_the_pool();
+                    None
+                }
+                _ => None,
+            };
             // Nobody listens to the outcome who has left meanwhile.
             let _ = answer.send(outcome);
-            if let Some(session::Connection::Postgres(mut connection)) = session.into_connection() {
-                if wakes_workers {
-                    connection.wake_workers().await;
-                }
-                if !connection.is_broken() {
-                    connection.back_to_the_pool();
-                }
+            if let Some(connection) = connection {
+                connection.wake_workers().await;
             }
         };
         let running = self.home.spawn(work.with_context(Context::current()));
@@ -225,9 +228,13 @@ impl Connection {
     /// After the commit, in a transaction of its own that writes nothing. Within the one that enqueues it would cost five times
     /// as many commits: PostgreSQL lets one `NOTIFY` commit at a time, and has it wait for the disk. A notice that is lost with
     /// this process costs a few seconds: those who wait look by themselves.
-    async fn wake_workers(&mut self) {
-        if let Err(failure) = self.batch(waiter::NOTIFY).await {
-            tracing::debug!(error = failure.source.as_ref() as &dyn std::error::Error, "workers not woken");
+    async fn wake_workers(mut self) {
+        match self.batch(waiter::NOTIFY).await {
+            Ok(()) => self.back_to_the_pool(),
+            Err(failure) => {
+                let error = failure.source.as_ref() as &dyn std::error::Error;
+                tracing::debug!(error, "workers not woken");
+            }
         }
     }
 

@@ -160,6 +160,13 @@ pub(crate) async fn a_failed_run_comes_back_later_until_none_is_left(place: &dyn
     let dead = store.task(run.task.id).await.unwrap();
     assert_eq!((dead.state, dead.runs, dead.finished_at), (State::Dead, 3, Some(at(21))));
     assert_eq!(dead.last_error.as_deref(), Some("third"));
+
+    store.retry_task(dead.id, 1, at(30)).await.unwrap();
+    let run = one(&store, at(30)).await;
+    let other = Some("the last".to_owned());
+    store.end_run(run.lease, Outcome::Done, other, at(31)).await.unwrap();
+    let done = store.task(dead.id).await.unwrap();
+    assert_eq!((done.state, done.first_run), (State::Done, first_run), "and at the end as well");
 }
 
 pub(crate) async fn a_last_run_that_never_ends_is_a_dead_task(place: &dyn Place) {

@@ -66,6 +66,9 @@ pub(crate) async fn who_waits_and_for_how_long_is_known(place: &dyn Place) {
     assert_eq!(store.next_task_due().await.unwrap(), Some(at(2)));
     let waiting = store.waiting_tasks(at(60)).await.unwrap();
     assert_eq!(waiting, Waiting { tasks: 2, oldest: Some((leased, at(2))) });
+    let overtaken = enqueue(&store, "overtaken", 1).await;
+    let waiting = store.waiting_tasks(at(60)).await.unwrap();
+    assert_eq!(waiting.oldest, Some((overtaken, at(1))), "the one due for longest, whenever it was enqueued");
     assert_eq!(store.task(later).await.unwrap().due_at, Some(at(50)));
 }
 
