@@ -30,6 +30,8 @@ mod collector;
 mod held;
 /// A real Prometheus.
 mod prometheus;
+/// A receiver of webhooks.
+mod receiver;
 /// One service as a process of its own.
 mod service;
 /// What the files tell of one request, read without the code under test.
@@ -45,6 +47,7 @@ pub use collector::Collector;
 pub use held::Held;
 pub use jaeger::Jaeger;
 pub use prometheus::Prometheus;
+pub use receiver::{Received, Receiver, Reply};
 pub use service::Service;
 pub use story::{Line, Span, Story};
 pub use system::{Parts, Process, System, SystemBuilder};

@@ -35,8 +35,11 @@ impl Service {
     /// # Panics
     /// When it does not listen within ten seconds, with what it said.
     pub async fn start_alone(role: &str, arguments: &[&str], otlp_endpoint: &str) -> Service {
+        // A worker serves nothing.
+        let listen: &[&str] = if role == "worker" { &[] } else { &["--listen", "127.0.0.1:0"] };
         let mut child = Command::new(throughline())
-            .args([role, "--listen", "127.0.0.1:0", "--otlp-endpoint", otlp_endpoint])
+            .args([role, "--otlp-endpoint", otlp_endpoint])
+            .args(listen)
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -96,6 +99,14 @@ impl Service {
     /// When it has not ended within half a minute.
     pub async fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
+        self.ended().await
+    }
+
+    /// Waits for its exit.
+    ///
+    /// # Panics
+    /// Like [`Service::stop`].
+    pub async fn ended(&mut self) -> ExitStatus {
         eventually_within(Duration::from_secs(30), "the service ends", async || {
             self.child.try_wait().expect("a child can be waited for").ok_or("still running")
         })

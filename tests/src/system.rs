@@ -74,7 +74,7 @@ pub struct Process {
     pub name: String,
     /// As the system knows it.
     pub pid: i32,
-    /// Where it serves.
+    /// Where it serves; of a worker, which serves nothing, where it tells how it is.
     pub address: SocketAddr,
     /// Where it tells how it is.
     pub admin: SocketAddr,
@@ -94,6 +94,11 @@ impl SystemBuilder {
     /// On these parts, whatever the environment says.
     pub fn parts(self, parts: Parts) -> Self {
         Self { parts, ..self }
+    }
+
+    /// `--workers`.
+    pub fn workers(self, count: usize) -> Self {
+        self.argument("--workers", count)
     }
 
     /// `--database-url`.
@@ -273,7 +278,7 @@ impl System {
                     service: text(&one["service"]),
                     name: text(&one["name"]),
                     pid: i32::try_from(latest["pid"].as_i64().unwrap_or_default()).unwrap_or_default(),
-                    address: parse(&one["address"]),
+                    address: parse(if one["address"].is_null() { &one["admin"] } else { &one["address"] }),
                     admin: parse(&one["admin"]),
                 }
             })
@@ -296,6 +301,14 @@ impl System {
             now.filter(|one| one.pid != process.pid).ok_or_else(|| format!("{:?}", self.all_events()))
         })
         .await
+    }
+
+    /// Waits until `up` has told its first story: from then on it asks nothing by itself.
+    ///
+    /// # Panics
+    /// When it does not within ten seconds.
+    pub async fn has_told(&self) -> Value {
+        eventually("the first story", async || self.events("story").pop().ok_or("not told yet")).await
     }
 
     /// What the files tell of one request, once every service in `path` has told its part and no span in between is

@@ -34,7 +34,9 @@ fn words(text: &str) -> Vec<String> {
                     Some((at, last)) if !last.is_ascii_alphanumeric() => piece.split_at(at),
                     _ => (piece, ""),
                 };
-                let number = body.bytes().any(|b| b.is_ascii_digit());
+                // A group of an id may happen to have letters only.
+                let id = body.len() >= 4 && body.bytes().all(|b| matches!(b, b'a'..=b'f'));
+                let number = id || body.bytes().any(|b| b.is_ascii_digit());
                 format!("{}{end}", if number { "#" } else { body })
             });
             masked.collect::<String>().replace("#.#", "#")

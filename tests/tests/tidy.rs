@@ -10,10 +10,14 @@ use std::{
 
 /// The arrows of ARCHITECTURE.md: a crate and the crates of ours that it may depend on.
 const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
-    ("throughline", &["load_balancer", "cache", "http_server", "collector", "journey", "store", "service"]),
+    (
+        "throughline",
+        &["load_balancer", "cache", "http_server", "worker", "collector", "journey", "store", "service"],
+    ),
     ("load_balancer", &["service", "upstream", "telemetry"]),
     ("cache", &["service", "upstream", "telemetry"]),
     ("http_server", &["service", "store", "telemetry"]),
+    ("worker", &["service", "store", "telemetry"]),
     ("collector", &["service", "journey", "telemetry"]),
     ("upstream", &["telemetry"]),
     ("store", &["telemetry"]),
@@ -38,6 +42,7 @@ const PURE: &[&str] = &[
     "crates/http_server/src/conditions.rs",
     "crates/http_server/src/members.rs",
     "crates/http_server/src/query.rs",
+    "crates/http_server/src/receiver.rs",
     "crates/journey/src/story.rs",
     "crates/journey/src/story/cover.rs",
     "crates/journey/src/story/gaps.rs",
@@ -51,12 +56,20 @@ const PURE: &[&str] = &[
     "crates/load_balancer/src/forwarded.rs",
     "crates/load_balancer/src/target.rs",
     "crates/service/src/http/pace.rs",
+    "crates/store/src/backoff.rs",
+    "crates/store/src/event.rs",
+    "crates/store/src/task.rs",
     "crates/telemetry/src/traceparent.rs",
     "crates/telemetry/src/tracestate.rs",
     "crates/telemetry/src/trust.rs",
     "crates/upstream/src/health.rs",
     "crates/upstream/src/pick.rs",
     "crates/upstream/src/retry.rs",
+    "crates/worker/src/address.rs",
+    "crates/worker/src/judge.rs",
+    "crates/worker/src/outcome.rs",
+    "crates/worker/src/retry_after.rs",
+    "crates/worker/src/signature.rs",
 ];
 
 fn root() -> &'static Path {

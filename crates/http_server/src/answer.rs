@@ -2,7 +2,7 @@
 //!
 //! - One booking that is not pending changes through HTTP only: a shared cache in front sees every write to it, so it may
 //!   answer for a few seconds by itself. `max-age` bounds what a cache that saw no write may still say.
-//! - A pending booking is changed behind the caches, and a list by writes to any booking: both must be asked for again, and
+//! - A pending booking and a task are changed behind the caches, and a list by writes to any of its members: both must be asked for again, and
 //!   are, cheaply, by their entity tags.
 //! - The answer to a write is for whoever wrote.
 
@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::{
     conditions::{Conditions, Verdict},
     refusal::Refusal,
+    tasks,
 };
 
 const FRESH: HeaderValue = HeaderValue::from_static("public, max-age=5");
@@ -75,12 +76,16 @@ pub(crate) fn read(booking: &Booking, conditions: &Conditions) -> Result<Respons
     conditional(conditions, etag(booking), fresh, || json(&Representation::of(booking)))
 }
 
-/// The answer to a read of a page. Its entity tag is made of its bytes.
+/// The answer to a read of a page.
 pub(crate) fn page(page: &Page, conditions: &Conditions) -> Result<Response, Refusal> {
-    let body = json(&PageRepresentation {
-        bookings: page.bookings.iter().map(Representation::of).collect(),
-        next: page.next.map(|cursor| cursor.to_string()),
-    });
+    let bookings = page.bookings.iter().map(Representation::of).collect();
+    let next = page.next.map(|cursor| cursor.to_string());
+    revalidated(&PageRepresentation { bookings, next }, conditions)
+}
+
+/// The answer to a read of what changes behind the caches. Its entity tag is made of its bytes.
+pub(crate) fn revalidated(shown: &impl Serialize, conditions: &Conditions) -> Result<Response, Refusal> {
+    let body = json(shown);
     let hash = Sha256::digest(&body);
     let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(&hash[..16]));
     conditional(conditions, etag, REVALIDATED, || body)
@@ -101,6 +106,8 @@ pub(crate) fn created(booking: &Booking) -> Answer {
         location: path(booking),
         etag: etag(booking),
         body: json(&Representation::of(booking)),
+        // The store knows it.
+        task: None,
     }
 }
 
@@ -110,6 +117,20 @@ pub(crate) fn given(answer: Answer) -> Response {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::CREATED);
     let mut response = body(status, answer.body, &answer.etag, REVALIDATED);
     set(response.headers_mut(), header::LOCATION, &answer.location);
+    if let Some(task) = answer.task {
+        // RFC 5989: where to watch what is going on.
+        set(response.headers_mut(), header::LINK, &format!("<{}>; rel=\"monitor\"", tasks::path(task)));
+    }
+    response
+}
+
+/// 201, with what is shown this one time and kept by nobody.
+pub(crate) fn secret(shown: &impl Serialize) -> Response {
+    let mut response = Response::new(Body::from(json(shown)));
+    *response.status_mut() = StatusCode::CREATED;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(crate::body::JSON));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
@@ -160,7 +181,7 @@ fn body(status: StatusCode, bytes: Vec<u8>, etag: &str, cache_control: HeaderVal
     response
 }
 
-fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+pub(crate) fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     // Only what somebody else wrote into our tables could be no header value; it is left out.
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);

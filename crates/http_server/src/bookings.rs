@@ -1,10 +1,7 @@
 //! What can be done with bookings: one function a method and path, in the order of [`crate::routes`].
 
-use axum::{
-    extract::{FromRequestParts, Path, State},
-    response::Response,
-};
-use http::{Uri, request::Parts};
+use axum::{extract::State, response::Response};
+use http::Uri;
 use store::{Booking, Change, Created, Details, Once, Status, Store, Timestamp};
 use uuid::Uuid;
 
@@ -13,13 +10,11 @@ use crate::{
     body::{Patch, Posted, Put},
     conditions::Conditions,
     idempotency::IdempotencyKey,
+    ids::BookingId,
     members::Draft,
     query,
     refusal::Refusal,
 };
-
-/// Where a booking stands when it is born. With a task queue behind it, it will wait to be confirmed.
-const BORN: Status = Status::Confirmed;
 
 /// `GET /api/bookings`
 pub(crate) async fn list(
@@ -31,7 +26,7 @@ pub(crate) async fn list(
     answer::page(&page, &conditions)
 }
 
-/// `POST /api/bookings`
+/// `POST /api/bookings`: the booking is pending, and the answer names the task that will confirm it.
 pub(crate) async fn create(
     State(store): State<Store>,
     IdempotencyKey(key): IdempotencyKey,
@@ -39,7 +34,7 @@ pub(crate) async fn create(
 ) -> Result<Response, Refusal> {
     let now = Timestamp::now();
     let details = Draft::read(posted.members)?.new_booking()?;
-    let booking = Booking::new(Uuid::now_v7(), details, BORN, now);
+    let booking = Booking::new(Uuid::now_v7(), details, Status::Pending, now);
     let created = answer::created(&booking);
     let once = key.map(|key| Once {
         route: "POST /api/bookings",
@@ -49,7 +44,7 @@ pub(crate) async fn create(
         now,
     });
     match store.create(booking, once).await? {
-        Created::New => Ok(answer::given(created)),
+        Created::New(task) => Ok(answer::given(store::Answer { task, ..created })),
         Created::Before(answer) => Ok(answer::given(answer)),
     }
 }
@@ -129,24 +124,4 @@ async fn write(
         details(current).map(Change::Replace)
     };
     Ok(answer::written(&store.change(id, Timestamp::now(), decide).await?))
-}
-
-/// The id in a path: a UUID in its one usual form, so that a booking has one path only.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct BookingId(Uuid);
-
-impl<S: Send + Sync> FromRequestParts<S> for BookingId {
-    type Rejection = Refusal;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
-        let malformed = || {
-            Refusal::Malformed(
-                "a booking's id must be a UUID: 36 characters, lower case, with hyphens".into(),
-            )
-        };
-        // It failed to be text: no id of ours.
-        let Path(text) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| malformed())?;
-        let id = Uuid::try_parse(&text).ok().filter(|id| id.to_string() == text);
-        id.map(Self).ok_or_else(malformed)
-    }
 }

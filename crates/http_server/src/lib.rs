@@ -14,10 +14,14 @@ mod bookings;
 mod conditions;
 /// `Idempotency-Key`.
 mod idempotency;
+/// The id in a path.
+mod ids;
 /// The members of a booking as clients write them.
 mod members;
 /// The query of a list.
 mod query;
+/// The URL of a webhook's receiver.
+mod receiver;
 /// Every answer that is not what was asked for.
 mod refusal;
 /// Paths, methods, functions.
@@ -26,9 +30,15 @@ mod routes;
 mod settings;
 /// Removing what has expired, in the background.
 mod sweep;
+/// What can be asked of tasks.
+mod tasks;
 /// The whole service, called in memory.
 #[cfg(test)]
 mod tests;
+/// How many tasks wait, and for how long, as metrics.
+mod waiting;
+/// What can be done with webhooks.
+mod webhooks;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -64,6 +74,7 @@ async fn open(settings: Settings, life: &mut Life) -> Result<(), service::Error>
         async move { store.ping(PING).await.map_err(|error| error.to_string()) }.boxed()
     });
     life.spawn(sweep::expired_keys(store.clone(), life.draining()));
+    life.spawn(waiting::observe(store.clone(), life.draining()));
 
     let service = layers(store.clone(), settings.trusted_peers, settings.limits.clone());
     life.serve(settings.listen, settings.limits, false, move |_thread| service.clone())?;

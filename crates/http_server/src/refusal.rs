@@ -97,8 +97,10 @@ fn of_store(error: &store::Error) -> Problem {
     use store::Error;
     let detail = |status| Problem::new(status).detail(error.to_string());
     match error {
-        Error::NotFound => detail(StatusCode::NOT_FOUND),
-        Error::Overlap | Error::KeyRunning => detail(StatusCode::CONFLICT),
+        Error::NotFound | Error::NoSuchTask | Error::NoSuchWebhook => detail(StatusCode::NOT_FOUND),
+        Error::Overlap | Error::KeyRunning | Error::TooManyWebhooks | Error::TaskState { .. } => {
+            detail(StatusCode::CONFLICT)
+        }
         Error::KeyReused => detail(StatusCode::UNPROCESSABLE_ENTITY).with("field", "Idempotency-Key"),
         Error::Exhausted { .. } | Error::Unavailable { .. } => Problem::new(StatusCode::SERVICE_UNAVAILABLE)
             .detail("the database cannot be reached in time; try again")

@@ -16,10 +16,14 @@ use crate::{
     body::{JSON, MERGE_PATCH},
     bookings,
     refusal::Refusal,
+    tasks, webhooks,
 };
 
 const BOOKINGS: &str = "GET, HEAD, POST, OPTIONS";
 const BOOKING: &str = "GET, HEAD, PUT, PATCH, DELETE, OPTIONS";
+const TASK: &str = "GET, HEAD, OPTIONS";
+const WEBHOOKS: &str = "GET, HEAD, POST, OPTIONS";
+const WEBHOOK: &str = "GET, HEAD, DELETE, OPTIONS";
 const CANCEL: &str = "POST, OPTIONS";
 
 /// The API on this store.
@@ -37,10 +41,24 @@ pub(crate) fn routes(store: Store) -> Router {
     let cancel = post(bookings::cancel)
         .options(async || answer::options(CANCEL, &[]))
         .fallback(async || Refusal::Method(CANCEL));
+    let task = get(tasks::read)
+        .options(async || answer::options(TASK, &[]))
+        .fallback(async || Refusal::Method(TASK));
+    let webhooks = get(webhooks::list)
+        .post(webhooks::create)
+        .options(async || answer::options(WEBHOOKS, &[("accept-post", JSON)]))
+        .fallback(async || Refusal::Method(WEBHOOKS));
+    let webhook = get(webhooks::read)
+        .delete(webhooks::remove)
+        .options(async || answer::options(WEBHOOK, &[]))
+        .fallback(async || Refusal::Method(WEBHOOK));
     Router::new()
         .route("/api/bookings", bookings)
         .route("/api/bookings/{id}", booking)
         .route("/api/bookings/{id}/cancel", cancel)
+        .route("/api/tasks/{id}", task)
+        .route("/api/webhooks", webhooks)
+        .route("/api/webhooks/{id}", webhook)
         .route_layer(RecordRoute)
         .fallback(async || Refusal::NoSuchPath)
         .with_state(store)

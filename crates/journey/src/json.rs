@@ -14,12 +14,15 @@
 //!     "kind": "server", "start_offset_ms": 0.0, "duration_ms": 12.4, "own_ms": 0.3, "failed": false,
 //!     "status_message": "", "attempt": null, "attempts": null, "attributes": {}, "events": [], "links": []
 //!   }],
-//!   "lines": [{"offset_ms": 12.3, "line": {"message": "request", "span_id": "…"}}]
+//!   "lines": [{"offset_ms": 12.3, "line": {"message": "request", "span_id": "…"}}],
+//!   "runs": []
 //! }
 //! ```
 //!
 //! `spans` is flat, each span before what it caused (`depth` says how deep), siblings in time order; `gaps[].kind` is
 //! `caller`, `span`, `circle` or `spans`. `lines` is in time order; `line` is the object as it was written.
+//! `runs` are the stories of the other traces that this one goes on in or goes on from, in time order, in this same form.
+//! `runs` are the stories of other traces that this one goes on in or goes on from, in time order, each in this form.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -45,6 +48,7 @@ struct Whole<'s> {
     duplicate_spans: usize,
     spans: Vec<SpanForm<'s>>,
     lines: Vec<LineForm>,
+    runs: Vec<Whole<'s>>,
 }
 
 #[derive(Serialize)]
@@ -103,10 +107,20 @@ struct LineForm {
 
 /// `story` as one JSON object on one line, without its end.
 pub fn render(story: &Story) -> String {
+    render_all(story, &[])
+}
+
+/// [`render`], with the stories that it goes on in or goes on from.
+pub fn render_all(story: &Story, runs: &[Story]) -> String {
+    let whole = Whole { runs: runs.iter().map(form).collect(), ..form(story) };
+    serde_json::to_string(&whole).expect("text, numbers and maps with text keys always have a JSON form")
+}
+
+fn form(story: &Story) -> Whole<'_> {
     let (zero, end) = story.extent();
     let root = story.root();
     let gaps = story.gaps();
-    let whole = Whole {
+    Whole {
         trace_id: story.trace.to_string(),
         complete: matches!(gaps.as_slice(), [] | [Gap::Caller(_)]),
         gaps: gaps.into_iter().map(gap).collect(),
@@ -125,8 +139,8 @@ pub fn render(story: &Story) -> String {
             .filter_map(|node| Some(span(story, node, node.span.as_ref()?, zero)))
             .collect(),
         lines: lines(story, zero),
-    };
-    serde_json::to_string(&whole).expect("text, numbers and maps with text keys always have a JSON form")
+        runs: Vec::new(),
+    }
 }
 
 fn gap(gap: Gap) -> GapForm {

@@ -32,5 +32,5 @@ pub mod text;
 
 pub use id::{NotAnId, SpanId, TraceId, Wanted};
 pub use input::{Input, Unreadable};
-pub use search::Search;
+pub use search::{MOST_RUNS, Search};
 pub use story::Story;

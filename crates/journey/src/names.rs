@@ -42,6 +42,10 @@ pub const POOL_IN_USE: &str = "throughline.pool.in_use";
 pub const POOL_SIZE: &str = "throughline.pool.size";
 /// How many others were waiting for one.
 pub const POOL_WAITING: &str = "throughline.pool.waiting";
+/// What kind of message a consumer acts on.
+pub const MESSAGE_KIND: &[&str] = &["messaging.destination.name", "messaging.destination"];
+/// How often somebody has acted on it, this time included.
+pub const RUN: &str = "throughline.task.run";
 /// The name of the event that tells of an exception.
 pub const EXCEPTION: &str = "exception";
 /// What an exception says, with the causes that it names.
@@ -79,5 +83,7 @@ pub const LINE_TRACE: &[&str] = &["trace_id", "traceId", "traceid"];
 pub const LINE_SPAN: &[&str] = &["span_id", "spanId", "spanid"];
 /// How long the request took, in milliseconds, on the line that sums it up.
 pub const LINE_RESPONSE_TIME: &str = "response_time_ms";
+/// How long the run of a task took, in milliseconds, on the line that sums it up.
+pub const LINE_RUN_TIME: &str = "run_ms";
 /// How many times a next hop was asked, on the same line.
 pub const LINE_ATTEMPTS: &str = "attempts";

@@ -26,6 +26,15 @@ impl Needles {
         }
     }
 
+    /// For ids that are all of `traces`.
+    pub fn of_traces<'a>(traces: impl Iterator<Item = &'a crate::id::TraceId>) -> Self {
+        Self(
+            traces
+                .flat_map(|id| Self::spelt(&id.to_string(), STANDARD_NO_PAD.encode(id.bytes())).0)
+                .collect(),
+        )
+    }
+
     /// For ids that are all of `spans`.
     pub fn of_spans<'a>(spans: impl Iterator<Item = &'a crate::id::SpanId>) -> Self {
         Self(

@@ -12,7 +12,12 @@ use crate::scan::Needles;
 use crate::span::{Attributes, Span};
 use crate::story::{Story, Target};
 
-/// Spans of other traces that one trace links to are looked up until there are this many.
+/// What was done again later, under traces of its own.
+mod runs;
+
+pub use runs::MOST_RUNS;
+
+/// Spans of other traces that a story links to are looked up until there are this many.
 const MOST_LINKS: usize = 64;
 /// A line is given up after so many places in it that only looked like a beginning.
 const MOST_FAILURES: usize = 8;
@@ -31,6 +36,8 @@ pub struct Search {
 struct Found {
     spans: Vec<Span>,
     lines: Vec<Line>,
+    /// Other traces that go on from a wanted one.
+    goes_on: Vec<TraceId>,
     damaged: u64,
     half: u64,
 }
@@ -89,8 +96,7 @@ impl Search {
 
     /// The story of `trace`, as far as it has been read.
     pub fn story(&self, trace: TraceId) -> Story {
-        let spans = self.found.spans.iter().filter(|span| span.trace == trace).cloned().collect();
-        Story::new(trace, spans, self.lines(trace))
+        self.found.story(trace)
     }
 
     /// The log lines of `trace`, in time order, each once.
@@ -99,12 +105,12 @@ impl Search {
         crate::story::in_time_order(lines)
     }
 
-    /// Looks up the spans that `story` links to, reading everything once more; does nothing if it links to none.
+    /// Looks up the spans that `stories` link to, reading everything once more; does nothing if they link to none.
     ///
     /// # Errors
     /// As [`Input::read`].
-    pub fn follow_links(&mut self, story: &mut Story) -> Result<(), Unreadable> {
-        let ids: Vec<(TraceId, SpanId)> = story.links().take(MOST_LINKS).collect();
+    pub fn follow_links(&mut self, stories: &mut [Story]) -> Result<(), Unreadable> {
+        let ids: Vec<(TraceId, SpanId)> = stories.iter().flat_map(Story::links).take(MOST_LINKS).collect();
         if ids.is_empty() {
             return Ok(());
         }
@@ -122,7 +128,7 @@ impl Search {
             found.lines.clear();
             is_ended
         })?;
-        story.name_links(&targets);
+        stories.iter_mut().for_each(|story| story.name_links(&targets));
         Ok(())
     }
 
@@ -138,6 +144,12 @@ impl Search {
 }
 
 impl Found {
+    fn story(&self, trace: TraceId) -> Story {
+        let spans = self.spans.iter().filter(|span| span.trace == trace).cloned().collect();
+        let lines = self.lines.iter().filter(|line| line.trace == trace).cloned().collect();
+        Story::new(trace, spans, lines)
+    }
+
     /// Keeps what `line` tells about a wanted trace; `false` if it is no JSON, or only in part.
     fn take(&mut self, line: &[u8], needles: &Needles, is_wanted: impl Fn(TraceId) -> bool) -> bool {
         let text = String::from_utf8_lossy(line);
@@ -173,8 +185,12 @@ impl Found {
         let request = requests.next()?.ok()?;
         let length = requests.byte_offset();
         if request.is_one() {
-            let Self { spans, lines, .. } = self;
-            let span = |span: Span| spans.extend(Some(span).filter(|span| is_wanted(span.trace)));
+            let Self { spans, lines, goes_on, .. } = self;
+            let span = |span: Span| match is_wanted(span.trace) {
+                true => spans.push(span),
+                false if span.goes_on_from().any(is_wanted) => goes_on.push(span.trace),
+                false => {}
+            };
             let line = |line: Line| lines.extend(Some(line).filter(|line| is_wanted(line.trace)));
             request.each(needles, span, line);
             return Some(length);

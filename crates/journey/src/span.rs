@@ -101,6 +101,12 @@ impl Span {
     pub fn enters(&self) -> bool {
         matches!(self.kind, Kind::Server | Kind::Consumer)
     }
+
+    /// The other traces that its own goes on from: of a consumer that begins a trace, those that it is linked to.
+    pub fn goes_on_from(&self) -> impl Iterator<Item = TraceId> {
+        let begins = self.kind == Kind::Consumer && self.parent.is_none();
+        self.links.iter().map(|link| link.trace).filter(move |trace| begins && *trace != self.trace)
+    }
 }
 
 impl fmt::Display for Kind {

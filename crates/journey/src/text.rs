@@ -49,6 +49,21 @@ impl Default for Look {
     }
 }
 
+/// `stories` that go on one from another, in their order, each after a line that says how much later it begins.
+pub fn render_all(stories: &[Story], look: Look) -> String {
+    let Some(first) = stories.first() else { return String::new() };
+    let mut text = render(first, look);
+    for story in &stories[1..] {
+        let later = Unit::apart(story.extent().0.saturating_sub(first.extent().0));
+        let line = [Piece::new(Style::Dim, format!("goes on {later} later, in a trace of its own"))];
+        text.push('\n');
+        text.push_str(&paint(&line, look.is_coloured));
+        text.push_str("\n\n");
+        text.push_str(&render(story, look));
+    }
+    text
+}
+
 /// `story` as text, each line with its end.
 pub fn render(story: &Story, look: Look) -> String {
     let width = look.width.max(NARROWEST);

@@ -202,7 +202,9 @@ async fn serve_and_drain(
         .map_err(Error::start(format!("listen on `{}` (--admin-listen)", settings.admin_listen)))?;
     let admin_address = admin.local_addr().map_err(Error::start("read the admin address"))?;
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.address().to_string()).collect();
-    let mut serving = Serving::start(listeners, settings.threads(), &draining)
+    // A worker serves nothing but its admin address.
+    let threads = if listeners.is_empty() { 0 } else { settings.threads() };
+    let mut serving = Serving::start(listeners, threads, &draining)
         .await
         .map_err(Error::start("start the threads that serve"))?;
     tokio::spawn(admin::serve(admin, Arc::new(Readiness { conditions, draining: draining.clone() })));

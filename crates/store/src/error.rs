@@ -9,6 +9,21 @@ pub enum Error {
     /// There is no booking with this id.
     #[error("there is no such booking")]
     NotFound,
+    /// There is no task with this id.
+    #[error("there is no such task")]
+    NoSuchTask,
+    /// There is no webhook with this id.
+    #[error("there is no such webhook")]
+    NoSuchWebhook,
+    /// There are [`Webhook::AT_MOST`](crate::Webhook::AT_MOST).
+    #[error("there are {} webhooks already, and there may be no more", crate::Webhook::AT_MOST)]
+    TooManyWebhooks,
+    /// Only a dead task can be retried, and only a queued one cancelled.
+    #[error("the task is {}", state.as_str())]
+    TaskState {
+        /// Where it stands.
+        state: crate::State,
+    },
     /// Another booking of the resource, not cancelled, overlaps.
     #[error("the resource is taken during this time")]
     Overlap,

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use uuid::Uuid;
+
 use crate::Timestamp;
 
 /// A request's key, what it asked for, and the answer to remember if it succeeds.
@@ -39,6 +41,8 @@ pub struct Answer {
     pub etag: String,
     /// The body, byte for byte.
     pub body: Vec<u8>,
+    /// The task that follows from what was done; filled in by the store.
+    pub task: Option<Uuid>,
 }
 
 /// The keys whose first request is running in this process. SQLite's counterpart of PostgreSQL's advisory locks: with

@@ -13,7 +13,7 @@ use deadpool_postgres::{
 };
 use opentelemetry::context::FutureExt as _;
 use telemetry::Context;
-use tokio::{runtime::Handle, task::JoinHandle, time::timeout};
+use tokio::{runtime::Handle, sync::oneshot, task::JoinHandle, time::timeout};
 use tokio_postgres::{Client, Config, NoTls, config::Host, config::SslMode, error::SqlState};
 
 use crate::{
@@ -23,6 +23,7 @@ use crate::{
     session::{self, Session},
     settings::Settings,
     value::{Row, Value},
+    waiter::{self, Listener},
 };
 
 /// A connection that has rested for so long is asked whether it still answers before it is used.
@@ -37,6 +38,7 @@ pub(crate) struct Pool {
     home: Handle,
     wait: Duration,
     patience: Duration,
+    config: Config,
     /// `PostgreSQL at db:5432`
     place: String,
 }
@@ -47,6 +49,7 @@ impl Pool {
         let config = config(url, settings)?;
         let home = Handle::current();
         let place = place(&config);
+        let kept = config.clone();
         let connect = OnHome { home: home.clone() };
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let connections = Connections::builder(Manager::from_connect(config, connect, recycling))
@@ -79,6 +82,7 @@ impl Pool {
             home,
             wait: settings.wait,
             patience: settings.statement_timeout + GRACE,
+            config: kept,
             place: place.sentence(),
         })
     }
@@ -88,17 +92,38 @@ impl Pool {
         let object = self.acquire().await?;
         let connection = Connection { object: Some(object), patience: self.patience, broken: false };
         let mut session = Session::new(session::Connection::Postgres(connection), Arc::clone(&self.observer));
+        let (answer, answered) = oneshot::channel();
         let work = async move {
             let outcome = transact(&mut session, operation).await;
-            if let Some(session::Connection::Postgres(connection)) = session.into_connection() {
-                connection.back_to_the_pool();
+            let wakes_workers = session.wakes_workers();
+            let connection = match session.into_connection() {
+                Some(session::Connection::Postgres(connection)) if wakes_workers => Some(connection),
+                Some(session::Connection::Postgres(connection)) => {
+                    connection.back_to_the_pool();
+                    None
+                }
+                _ => None,
+            };
+            // Nobody listens to the outcome who has left meanwhile.
+            let _ = answer.send(outcome);
+            if let Some(connection) = connection {
+                connection.wake_workers().await;
             }
-            outcome
         };
-        self.home.spawn(work.with_context(Context::current())).await.unwrap_or_else(|ended| {
-            let source = Box::new(ended);
-            Err(Error::Internal { doing: "run an operation to its end".into(), source }.into())
-        })
+        let running = self.home.spawn(work.with_context(Context::current()));
+        if let Ok(outcome) = answered.await {
+            return outcome;
+        }
+        let source: Box<dyn std::error::Error + Send + Sync> = match running.await {
+            Err(ended) => Box::new(ended),
+            Ok(()) => Box::new(Said("it gave no outcome".into())),
+        };
+        Err(Error::Internal { doing: "run an operation to its end".into(), source }.into())
+    }
+
+    /// One who is told of tasks.
+    pub(crate) fn listen(&self) -> Listener {
+        Listener::start(self.config.clone(), &self.home, self.wait)
     }
 
     pub(crate) fn place(&self) -> &str {
@@ -198,6 +223,19 @@ impl Connection {
         };
         let outcome: Result<Result<Vec<Vec<Value>>, _>, _> = timeout(self.patience, running).await;
         Ok(self.understood(outcome)?.into_iter().map(Row).collect())
+    }
+
+    /// After the commit, in a transaction of its own that writes nothing. Within the one that enqueues it would cost five times
+    /// as many commits: PostgreSQL lets one `NOTIFY` commit at a time, and has it wait for the disk. A notice that is lost with
+    /// this process costs a few seconds: those who wait look by themselves.
+    async fn wake_workers(mut self) {
+        match self.batch(waiter::NOTIFY).await {
+            Ok(()) => self.back_to_the_pool(),
+            Err(failure) => {
+                let error = failure.source.as_ref() as &dyn std::error::Error;
+                tracing::debug!(error, "workers not woken");
+            }
+        }
     }
 
     pub(crate) fn is_broken(&self) -> bool {

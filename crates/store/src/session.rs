@@ -51,11 +51,12 @@ pub(crate) struct Session {
     connection: Connection,
     observer: Arc<Observer>,
     in_transaction: bool,
+    wakes_workers: bool,
 }
 
 impl Session {
     pub(crate) fn new(connection: Connection, observer: Arc<Observer>) -> Self {
-        Self { connection, observer, in_transaction: false }
+        Self { connection, observer, in_transaction: false, wakes_workers: false }
     }
 
     pub(crate) fn is_postgres(&self) -> bool {
@@ -75,6 +76,7 @@ impl Session {
     }
 
     pub(crate) async fn rollback(&mut self) -> Result<(), Error> {
+        self.wakes_workers = false;
         self.batch(&ROLLBACK).await?;
         self.in_transaction = false;
         Ok(())
@@ -114,6 +116,15 @@ impl Session {
         };
         statement.ended(&outcome);
         outcome.map_err(|failure| doing(sql, failure))
+    }
+
+    /// What is being written is work for those who wait: they are told once it is committed.
+    pub(crate) fn wake_workers(&mut self) {
+        self.wakes_workers = true;
+    }
+
+    pub(crate) fn wakes_workers(&self) -> bool {
+        self.wakes_workers && !self.in_transaction
     }
 
     /// Gives the connection back, if it is fit for the next: not one that is broken or inside a transaction.

@@ -32,6 +32,7 @@ use crate::{
     session::{self, Session},
     settings::Settings,
     value::{Row, Value},
+    waiter::Watch,
 };
 
 #[derive(Debug)]
@@ -104,6 +105,11 @@ impl Pool {
             let source = Box::new(ended);
             Err(Error::Internal { doing: "run an operation to its end".into(), source }.into())
         })
+    }
+
+    /// One who looks for commits.
+    pub(crate) fn watch(&self) -> Watch {
+        Watch::new(self.path.clone(), self.settings.wait, self.home.clone())
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -294,7 +300,7 @@ fn create(path: &Path) -> std::io::Result<()> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
 }
 
-fn connect(path: &Path, writes: bool, busy: Duration) -> rusqlite::Result<rusqlite::Connection> {
+pub(crate) fn connect(path: &Path, writes: bool, busy: Duration) -> rusqlite::Result<rusqlite::Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = rusqlite::Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(busy)?;

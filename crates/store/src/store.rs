@@ -1,4 +1,4 @@
-//! The store: bookings in PostgreSQL or in SQLite, and one behaviour of both.
+//! The store: bookings and tasks in PostgreSQL or in SQLite, and one behaviour of both.
 
 use std::{marker::PhantomData, path::Path, sync::Arc, time::Duration};
 
@@ -11,6 +11,11 @@ use crate::{
     operations::{ChangeBooking, Create, Expire, Get, KNOWN, List, Migrate, Operation, Outcome, Ping},
     postgres, sqlite,
 };
+
+/// What can be done with tasks.
+mod tasks;
+/// What can be done with webhooks.
+mod webhooks;
 
 /// A database that is open; clones are the same one.
 #[derive(Clone, Debug)]
@@ -28,8 +33,8 @@ enum Database {
 /// What became of [`Store::create`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Created {
-    /// The booking is there.
-    New,
+    /// The booking is there, and this task will confirm it, if it is pending.
+    New(Option<Uuid>),
     /// An earlier request with the same key did it; this was its answer.
     Before(Answer),
 }
@@ -70,14 +75,15 @@ impl Store {
         self.run(List { listing }).await
     }
 
-    /// Keeps a new booking, committed when this returns; [`Error::Overlap`] if the resource is taken. With `once`, one time only.
+    /// Keeps a new booking and the tasks that follow from it, committed when this returns; [`Error::Overlap`] if the resource
+    /// is taken. With `once`, one time only.
     pub async fn create(&self, booking: Booking, once: Option<Once>) -> Result<Created, Error> {
         let running = match (&once, &self.database) {
             (Some(once), Database::Sqlite(_)) => Some(self.running.claim(once).ok_or(Error::KeyRunning)?),
             _ => None,
         };
         match self.run(Create { booking, once, _running: running }).await? {
-            Outcome::Created => Ok(Created::New),
+            Outcome::Created(task) => Ok(Created::New(task)),
             Outcome::Answered(answer) => Ok(Created::Before(answer)),
             Outcome::Overlap => Err(Error::Overlap),
         }

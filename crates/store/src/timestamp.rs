@@ -55,6 +55,17 @@ impl Timestamp {
         Self(self.0.saturating_add(micros).min(LAST))
     }
 
+    /// This much earlier, and never before the first instant.
+    pub fn minus(self, duration: std::time::Duration) -> Self {
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(micros).max(FIRST))
+    }
+
+    /// How long after `earlier` this is; nothing where it is not.
+    pub fn since(self, earlier: Self) -> std::time::Duration {
+        std::time::Duration::from_micros(u64::try_from(self.0 - earlier.0).unwrap_or_default())
+    }
+
     pub(crate) fn from_date_time(instant: OffsetDateTime) -> Option<Self> {
         Self::from_micros(micros(instant))
     }

@@ -67,6 +67,20 @@ impl Row {
         read.ok_or_else(|| strange(column, "a timestamp", self.0.get(column)))
     }
 
+    pub(crate) fn time_or_null(&self, column: usize) -> Result<Option<Timestamp>, Error> {
+        match self.0.get(column) {
+            Some(Value::Null) => Ok(None),
+            _ => self.time(column).map(Some),
+        }
+    }
+
+    pub(crate) fn id_or_null(&self, column: usize) -> Result<Option<Uuid>, Error> {
+        match self.0.get(column) {
+            Some(Value::Null) => Ok(None),
+            _ => self.id(column).map(Some),
+        }
+    }
+
     pub(crate) fn id(&self, column: usize) -> Result<Uuid, Error> {
         let read = match self.0.get(column) {
             Some(Value::Id(id)) => Some(*id),

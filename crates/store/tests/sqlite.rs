@@ -8,7 +8,9 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use behaviour::{Place, bookings, bounds, listing, once, telling};
+use behaviour::{
+    Place, bookings, bounds, claims, follow, listing, once, steering, telling, waiting, webhooks,
+};
 use futures_util::{FutureExt as _, future::BoxFuture};
 use store::{Error, OpenError, Settings, Store};
 
@@ -212,6 +214,141 @@ async fn two_stores_on_one_database_take_turns() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_store_refuses() {
     bounds::a_closed_store_refuses(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_are_claimed_in_the_order_in_which_they_are_due() {
+    claims::tasks_are_claimed_in_the_order_in_which_they_are_due(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_eight_claimers_each_task_is_done_once() {
+    claims::of_eight_claimers_each_task_is_done_once(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_lease_is_a_run_and_who_held_it_is_told() {
+    claims::an_expired_lease_is_a_run_and_who_held_it_is_told(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewed_lease_does_not_expire() {
+    claims::a_renewed_lease_does_not_expire(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_run_comes_back_later_until_none_is_left() {
+    claims::a_failed_run_comes_back_later_until_none_is_left(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_last_run_that_never_ends_is_a_dead_task() {
+    claims::a_last_run_that_never_ends_is_a_dead_task(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_hopeless_is_dead_at_once_and_says_why() {
+    claims::what_is_hopeless_is_dead_at_once_and_says_why(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_idempotency_key_is_one_task() {
+    claims::one_idempotency_key_is_one_task(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_are_enqueued_all_or_none() {
+    claims::tasks_are_enqueued_all_or_none(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pending_booking_is_confirmed_by_its_task() {
+    follow::a_pending_booking_is_confirmed_by_its_task(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_booking_that_changed_meanwhile_is_not_confirmed() {
+    follow::a_booking_that_changed_meanwhile_is_not_confirmed(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_lease_confirms_nothing() {
+    follow::a_lost_lease_confirms_nothing(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_booking_and_its_tasks_are_kept_together_or_not_at_all() {
+    follow::a_booking_and_its_tasks_are_kept_together_or_not_at_all(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_key_enqueues_once_and_names_the_same_task() {
+    follow::the_same_key_enqueues_once_and_names_the_same_task(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_change_is_told_to_everybody_who_subscribed() {
+    follow::every_change_is_told_to_everybody_who_subscribed(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_carries_the_trace_of_the_request_that_left_it() {
+    follow::a_task_carries_the_trace_of_the_request_that_left_it(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_are_listed_and_counted_by_state() {
+    steering::tasks_are_listed_and_counted_by_state(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_and_for_how_long_is_known() {
+    steering::who_waits_and_for_how_long_is_known(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_task_is_retried_by_hand() {
+    steering::a_dead_task_is_retried_by_hand(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_waits_can_be_cancelled() {
+    steering::a_task_that_waits_can_be_cancelled(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn finished_tasks_are_removed_in_batches() {
+    steering::finished_tasks_are_removed_in_batches(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_wakes_one_who_waits() {
+    waiting::a_commit_wakes_one_who_waits(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_of_a_task_wakes_one_who_waits() {
+    waiting::the_time_of_a_task_wakes_one_who_waits(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_who_waits_for_nothing_stays_asleep() {
+    waiting::one_who_waits_for_nothing_stays_asleep(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_is_read_back_as_it_was_kept() {
+    webhooks::a_webhook_is_read_back_as_it_was_kept(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn there_are_so_many_webhooks_and_no_more() {
+    webhooks::there_are_so_many_webhooks_and_no_more(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_who_wants_no_more_is_told_no_more() {
+    webhooks::one_who_wants_no_more_is_told_no_more(&File::new()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

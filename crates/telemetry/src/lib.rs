@@ -26,6 +26,8 @@ mod instruments;
 /// A body whose end is told.
 mod tracked;
 
+/// A trace context that is carried by something other than HTTP.
+mod carried;
 /// W3C trace context over HTTP headers.
 mod propagate;
 /// The header that names the trace and the parent.
@@ -84,6 +86,7 @@ mod queue;
 /// One OTLP message over the wire, by gRPC or HTTP, once.
 mod transport;
 
+pub use carried::Carried;
 pub use client::{Attempt, Client, ClientBody, ClientFuture, ClientLayer, ErrorType};
 pub use loss::{Count, Losses};
 pub use opentelemetry::{Context, KeyValue, trace::SpanContext};

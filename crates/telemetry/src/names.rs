@@ -68,6 +68,36 @@ pub const METRIC_DB_PENDING: &str = "db.client.connection.pending_requests";
 /// Bounds, in seconds, of the database's histograms (the semantic conventions' advice for databases).
 pub const DB_SECONDS: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
 
+pub const MESSAGING_SYSTEM: &str = "messaging.system";
+pub const MESSAGING_OPERATION_NAME: &str = "messaging.operation.name";
+/// `send` or `process`.
+pub const MESSAGING_OPERATION_TYPE: &str = "messaging.operation.type";
+/// The task's kind.
+pub const MESSAGING_DESTINATION_NAME: &str = "messaging.destination.name";
+/// The task's id.
+pub const MESSAGING_MESSAGE_ID: &str = "messaging.message.id";
+/// The value of `messaging.system`: tasks are rows of our own database.
+pub const TASK_SYSTEM: &str = "throughline";
+/// The number of a run of a task, 1 for the first.
+pub const TASK_RUN: &str = "throughline.task.run";
+/// Milliseconds between the moment from which a run was due and its start.
+pub const TASK_WAIT_MS: &str = "throughline.task.wait_ms";
+/// How a run of a task ended: `done`, `failed`, `dead` or `lost`.
+pub const TASK_OUTCOME: &str = "throughline.task.outcome";
+
+/// Tasks that are due and that no worker has yet.
+pub const METRIC_TASK_WAITING: &str = "throughline.task.waiting";
+/// For how many seconds the oldest of them has been due; 0 where none is.
+pub const METRIC_TASK_OLDEST: &str = "throughline.task.oldest";
+/// Tasks that have failed for good and that nobody has retried or removed.
+pub const METRIC_TASK_DEAD: &str = "throughline.task.dead";
+/// Runs that have ended, by kind and by outcome.
+pub const METRIC_TASK_RUNS: &str = "throughline.task.runs";
+/// Seconds that a run took.
+pub const METRIC_TASK_DURATION: &str = "throughline.task.duration";
+/// Seconds between the moment from which a run was due and its start.
+pub const METRIC_TASK_WAIT: &str = "throughline.task.wait";
+
 pub const REPLICA: &str = "throughline.replica";
 pub const RETRY_REASON: &str = "throughline.retry_reason";
 pub const CACHE_RESULT: &str = "throughline.cache.result";

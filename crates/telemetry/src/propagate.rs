@@ -68,6 +68,12 @@ pub(crate) fn begun_here(context: &Context) -> Context {
     context.with_value(Begun(context.span().span_context().trace_id()))
 }
 
+/// The context, remembering what its remote span's flags said of the trace id: the SDK's spans below it forget.
+pub(crate) fn carried_on(context: &Context) -> Context {
+    let is_random = context.span().span_context().trace_flags() & traceparent::RANDOM == traceparent::RANDOM;
+    if is_random { begun_here(context) } else { context.clone() }
+}
+
 /// The trace-flags that go out with `span`: the SDK's `sampled`, and whether the trace id is random.
 pub(crate) fn flags(context: &Context, span: &SpanContext) -> TraceFlags {
     let is_random =

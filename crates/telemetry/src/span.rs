@@ -29,6 +29,36 @@ impl Span {
         Span::begin(name.into(), SpanKind::Client, attributes, None)
     }
 
+    /// PRODUCER: leaves work for another process.
+    pub fn producer(name: impl Into<Cow<'static, str>>, attributes: Vec<KeyValue>) -> Span {
+        Span::begin(name.into(), SpanKind::Producer, attributes, None)
+    }
+
+    /// CONSUMER, a child of `parent`, which another process left: does that work, in the same trace.
+    pub fn consumer(
+        name: impl Into<Cow<'static, str>>,
+        parent: SpanContext,
+        attributes: Vec<KeyValue>,
+    ) -> Span {
+        let builder = SpanBuilder::from_name(name).with_kind(SpanKind::Consumer).with_attributes(attributes);
+        let parent = propagate::carried_on(&Context::new().with_remote_span_context(parent));
+        Span::start(builder, &parent)
+    }
+
+    /// CONSUMER, of a new trace of its own, linked to `to` where there is one: does that work again.
+    pub fn consumer_linked(
+        name: impl Into<Cow<'static, str>>,
+        to: Option<SpanContext>,
+        attributes: Vec<KeyValue>,
+    ) -> Span {
+        let links = to.into_iter().filter(SpanContext::is_valid).map(|to| Link::new(to, Vec::new(), 0));
+        let builder = SpanBuilder::from_name(name)
+            .with_kind(SpanKind::Consumer)
+            .with_attributes(attributes)
+            .with_links(links.collect());
+        Span::start(builder, &Context::new())
+    }
+
     /// INTERNAL, of a new trace of its own, linked to `to` (a revalidation in the background). What runs in its
     /// context belongs to no request.
     pub fn root_linked(

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 
-/// One GET, as a tool asks it.
-mod get;
+/// One request, as a tool asks it.
+mod ask;
 /// `logs`: one request's log lines, from files.
 mod logs;
 /// What `trace` and `logs` share: where the files are, which trace is meant.
@@ -60,6 +60,8 @@ enum Command {
     Cache(cache::Settings),
     /// Service: the bookings API
     HttpServer(http_server::Settings),
+    /// Service: runs the tasks that requests have left in the database
+    Worker(worker::Settings),
     /// Service: the embedded OTLP receiver that writes files
     Collector(collector::Settings),
 }
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
         Command::LoadBalancer(settings) => load_balancer::run(settings),
         Command::Cache(settings) => cache::run(settings),
         Command::HttpServer(settings) => http_server::run(settings),
+        Command::Worker(settings) => worker::run(settings),
         Command::Collector(settings) => collector::run(settings),
     }
 }

@@ -7,7 +7,7 @@ use std::{io::Write, process::ExitCode, time::Duration};
 use http::StatusCode;
 use tokio::time::{Instant, sleep};
 
-use crate::get::get;
+use crate::ask::get;
 
 /// A service that takes longer to say so is not ready.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use journey::{Search, Story, TraceId};
 
@@ -15,6 +15,9 @@ use crate::reading::{self, Outcome};
 pub(crate) struct Settings {
     #[command(flatten)]
     question: reading::Question,
+    /// Only this trace: not what was done for the request again later, under traces of its own, nor whose request it was
+    #[arg(long, env = "THROUGHLINE_NO_LINKS")]
+    no_links: bool,
     /// For programs: one JSON object
     #[arg(long, env = "THROUGHLINE_JSON")]
     json: bool,
@@ -23,30 +26,55 @@ pub(crate) struct Settings {
 /// Tells the story.
 pub(crate) fn run(settings: Settings) -> ExitCode {
     reading::answer(settings.question, |search, trace| {
-        let story = with_links(search, trace)?;
+        let (story, runs) = with_links(search, trace, !settings.no_links)?;
         Ok(match settings.json {
-            true => journey::json::render(&story) + "\n",
-            false => journey::text::render(&story, reading::look()),
+            true => journey::json::render_all(&story, &runs) + "\n",
+            false => text(story, runs),
         })
     })
 }
 
-/// The story of trace `id` in the files and directories `from`, rendered for this process's standard output; `None` if no
-/// line of it has been written within `wait`. Blocks: call it off the asynchronous threads.
+/// The story of trace `id` in the files and directories `from`, rendered for this process's standard output, once every one of
+/// `services` has a part in it, or as it is after `wait`; `None` if no line of it has been written until then. Blocks: call
+/// it off the asynchronous threads.
 ///
 /// # Errors
 /// `id` names no trace or several; a place cannot be read.
-pub(crate) fn story_of(from: &[PathBuf], id: &str, wait: Duration) -> anyhow::Result<Option<String>> {
-    Ok(match reading::search(&id.parse()?, from.to_vec(), wait)? {
-        Outcome::Nothing(_) => None,
-        Outcome::Found(search, trace) => {
-            Some(journey::text::render(&with_links(*search, trace)?, reading::look()))
+pub(crate) fn story_of(
+    from: &[PathBuf],
+    id: &str,
+    services: &[&str],
+    wait: Duration,
+) -> anyhow::Result<Option<String>> {
+    let (begun, wanted) = (Instant::now(), id.parse()?);
+    loop {
+        // It waits for what may be on its way; whoever acts on a request later is not missed by then.
+        let left = wait.saturating_sub(begun.elapsed());
+        let Outcome::Found(search, trace) = reading::search(&wanted, from.to_vec(), left)? else {
+            return Ok(None);
+        };
+        let (story, runs) = with_links(*search, trace, true)?;
+        let told = story.services();
+        if services.iter().all(|service| told.contains(service)) || begun.elapsed() >= wait {
+            return Ok(Some(text(story, runs)));
         }
-    })
+    }
 }
 
-fn with_links(mut search: Search, trace: TraceId) -> anyhow::Result<Story> {
-    let mut story = search.story(trace);
-    search.follow_links(&mut story)?;
-    Ok(story)
+/// The story, and those that it goes on in or goes on from.
+fn with_links(mut search: Search, trace: TraceId, runs: bool) -> anyhow::Result<(Story, Vec<Story>)> {
+    let mut stories = vec![search.story(trace)];
+    if runs {
+        stories.extend(search.runs(trace)?);
+    }
+    search.follow_links(&mut stories)?;
+    let story = stories.remove(0);
+    Ok((story, stories))
+}
+
+/// All of them in the order of their beginnings: a request first, whichever of its traces was asked for.
+fn text(story: Story, mut runs: Vec<Story>) -> String {
+    runs.push(story);
+    runs.sort_by_key(|story| story.extent().0);
+    journey::text::render_all(&runs, reading::look())
 }

@@ -4,14 +4,19 @@
 mod reading;
 /// Every refusal, with each header and body.
 mod refusals;
+/// The task that a write leaves, as clients see it.
+mod tasks;
 /// Spans, lines and headers of a request.
 mod telling;
+/// Who is told of changes, as clients see it.
+mod webhooks;
 /// Writes: what becomes of a booking.
 mod writing;
 
 use std::{
     path::PathBuf,
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use axum::Router;
@@ -20,16 +25,16 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use serde_json::{Value, json};
 use service::{Limited, Limits};
-use store::Store;
+use store::{Claim, Ended, Outcome, State, Store, Timestamp};
 use telemetry::{Peer, Server, TrustedPeers, testing};
 use tower::ServiceExt as _;
 
 use crate::layers;
 
 /// The API on a database of its own.
-struct Api {
+pub(crate) struct Api {
     service: Server<Limited<Router>>,
-    store: Store,
+    pub(crate) store: Store,
     directory: Option<PathBuf>,
 }
 
@@ -43,7 +48,7 @@ struct Answer {
 }
 
 impl Api {
-    async fn sqlite() -> Self {
+    pub(crate) async fn sqlite() -> Self {
         Self::sqlite_with(&store::Settings::default()).await
     }
 
@@ -100,8 +105,23 @@ impl Api {
         self.send("POST", "/api/bookings", &[JSON], body.to_string()).await
     }
 
+    /// A booking that a worker has confirmed: its path and its members.
+    async fn confirmed(&self, body: &Value) -> (String, Value) {
+        let (path, _) = self.booked(body).await;
+        let now = Timestamp::now();
+        let expires_at = now.plus(Duration::from_secs(60));
+        let claim = Claim { limit: 100, holder: "a test".into(), now, expires_at };
+        for run in self.store.claim_tasks(claim).await.unwrap().runs {
+            let ended = self.store.end_run(run.lease, Outcome::Confirm, None, now).await.unwrap();
+            assert_eq!(ended, Ended::Now(State::Done));
+        }
+        let members = self.get(&path).await.json();
+        assert_eq!(members["status"], "confirmed");
+        (path, members)
+    }
+
     /// A booking that is there: its path and its members.
-    async fn booked(&self, body: &Value) -> (String, Value) {
+    pub(crate) async fn booked(&self, body: &Value) -> (String, Value) {
         let answer = self.post(body).await;
         assert_eq!(answer.status, 201, "{answer:?}");
         (answer.header("location").to_owned(), answer.json())
@@ -133,7 +153,7 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 const PATCH: (&str, &str) = ("content-type", "application/merge-patch+json");
 
 /// `resource` from one hour to another of one day.
-fn wanted(resource: &str, from: u32, to: u32) -> Value {
+pub(crate) fn wanted(resource: &str, from: u32, to: u32) -> Value {
     json!({
         "resource": resource, "guest": "Ada",
         "starts_at": format!("2030-01-01T{from:02}:00:00Z"), "ends_at": format!("2030-01-01T{to:02}:00:00Z"),

@@ -24,6 +24,8 @@ fn is_problem(answer: &Answer, status: u16) -> Value {
 }
 
 const NOBODY: &str = "/api/bookings/0192f0c1-2345-7abc-8def-0123456789ab";
+const NO_TASK: &str = "/api/tasks/0192f0c1-2345-7abc-8def-0123456789ab";
+const NO_WEBHOOK: &str = "/api/webhooks/0192f0c1-2345-7abc-8def-0123456789ab";
 
 #[tokio::test]
 async fn what_cannot_be_read_is_400_and_what_is_not_there_404() {
@@ -55,6 +57,10 @@ async fn what_cannot_be_read_is_400_and_what_is_not_there_404() {
         ("PUT", NOBODY, vec![JSON], whole.as_str(), 404),
         ("PATCH", NOBODY, vec![PATCH], "{}", 404),
         ("DELETE", NOBODY, vec![("if-match", "*")], "", 404),
+        ("GET", "/api/tasks/1", vec![], "", 400),
+        ("GET", NO_TASK, vec![], "", 404),
+        ("DELETE", "/api/webhooks/1", vec![], "", 400),
+        ("DELETE", NO_WEBHOOK, vec![], "", 404),
         ("GET", "/", vec![], "", 404),
         ("GET", "/api/bookings/", vec![], "", 404),
         ("PURGE", "/nowhere", vec![], "", 404),
@@ -77,6 +83,9 @@ async fn a_method_that_is_not_there_is_405_with_those_that_are() {
             Some(("accept-patch", "application/merge-patch+json")),
         ),
         (&format!("{NOBODY}/cancel"), "POST, OPTIONS", None),
+        (NO_TASK, "GET, HEAD, OPTIONS", None),
+        ("/api/webhooks", "GET, HEAD, POST, OPTIONS", Some(("accept-post", "application/json"))),
+        (NO_WEBHOOK, "GET, HEAD, DELETE, OPTIONS", None),
     ] {
         let options = api.send("OPTIONS", path, &[], "").await;
         assert_eq!((options.status.as_u16(), options.body.len()), (204, 0), "{options:?}");

@@ -52,6 +52,8 @@ async fn a_write_tells_each_step_of_its_transaction() {
         "BEGIN",
         "SELECT idempotency_keys",
         "INSERT bookings",
+        "send confirm_booking",
+        "SELECT webhooks",
         "INSERT idempotency_keys",
         "COMMIT",
     ];

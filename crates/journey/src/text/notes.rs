@@ -51,6 +51,9 @@ impl Around<'_> {
         if name == names::EXCEPTION_STACKTRACE {
             return true;
         }
+        if name == names::LINE_RUN_TIME && self.span.is_some_and(|span| span.text(&[names::RUN]).is_some()) {
+            return true;
+        }
         if name == names::LINE_RESPONSE_TIME {
             let took = self.span.map(|span| span.duration() as f64 / 1e6);
             return took
@@ -70,6 +73,8 @@ impl Around<'_> {
             "method" => names::METHOD,
             "path" => names::PATH,
             "status" => names::STATUS,
+            "kind" => names::MESSAGE_KIND,
+            "run" => &[names::RUN],
             _ => &[name, &own],
         };
         let says = |span: &&Span| span.text(spellings) == Some(plain(value));

@@ -29,6 +29,9 @@ pub(super) fn of(node: &Node, span: &Span, service: Option<Style>) -> Vec<Piece>
         let reason = span.text(&[names::RETRY_REASON]).map(|reason| format!(" after {}", visible(&reason)));
         pieces.push(Piece::new(Style::Warn, format!("attempt {number}/{of}{}", reason.unwrap_or_default())));
     }
+    if let Some(run) = span.number(&[names::RUN]).filter(|run| *run > 1) {
+        pieces.push(Piece::new(Style::Warn, format!("run {run}")));
+    }
     pieces.extend(failure(span));
     pieces.extend(pool(span));
     if span.end < span.start {

@@ -225,7 +225,7 @@ pub(crate) fn story(test: &str, traces: &[String], logs: &[String]) -> Story {
     let directory = directory(test, &[("traces.jsonl", &file(traces)), ("logs.jsonl", &file(logs))]);
     let mut search = searched(&directory);
     let mut story = search.story(TRACE.parse::<Wanted>().map(only).unwrap());
-    search.follow_links(&mut story).unwrap();
+    search.follow_links(std::slice::from_mut(&mut story)).unwrap();
     story
 }
 

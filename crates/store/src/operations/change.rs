@@ -1,16 +1,17 @@
 //! A booking changed, cancelled or removed, as decided with its current state at hand.
 //!
 //! Nobody else can change the booking between the decision and the write: the row is locked, on SQLite the database is.
-//! So a decision that compares versions (`If-Match`) is atomic.
+//! So a decision that compares versions (`If-Match`) is atomic. Whoever subscribed is told by tasks of the same transaction.
 
 use std::{fmt, marker::PhantomData};
 
 use uuid::Uuid;
 
-use super::{COLUMNS, Operation, read, written};
+use super::{COLUMNS, Operation, read, task::announce, written};
 use crate::{
     Booking, Change, Status, Timestamp,
     error::Error,
+    event::Event,
     session::{Session, Sql},
     value::Value,
 };
@@ -52,22 +53,27 @@ where
     async fn run(self, session: &mut Session) -> Result<Booking, E> {
         let current = locked(session, self.id).await?;
         let status = current.status;
-        match (self.decide)(&current)? {
-            Change::Leave => Ok(current),
-            Change::Replace(details) => Ok(update(session, current.next(details, status, self.now)).await?),
+        let (event, booking) = match (self.decide)(&current)? {
+            Change::Leave => return Ok(current),
+            Change::Replace(details) => {
+                (Event::Changed, update(session, current.next(details, status, self.now)).await?)
+            }
             Change::Cancel => {
                 let details = current.details.clone();
-                Ok(update(session, current.next(details, Status::Cancelled, self.now)).await?)
+                (Event::Cancelled, update(session, current.next(details, Status::Cancelled, self.now)).await?)
             }
             Change::Remove => {
                 session.execute(&DELETE, &[Value::Id(self.id)]).await?;
-                Ok(current)
+                (Event::Removed, current)
             }
-        }
+        };
+        announce(session, event, &booking, self.now).await?;
+        Ok(booking)
     }
 }
 
-async fn locked(session: &mut Session, id: Uuid) -> Result<Booking, Error> {
+/// The booking, which nobody else can change before this transaction ends.
+pub(super) async fn locked(session: &mut Session, id: Uuid) -> Result<Booking, Error> {
     let sqlite = format!("SELECT {COLUMNS} FROM bookings WHERE id = $1");
     let postgres = format!("{sqlite} FOR UPDATE");
     let sql = Sql { operation: "SELECT", table: "bookings", postgres: &postgres, sqlite: &sqlite };
@@ -75,7 +81,7 @@ async fn locked(session: &mut Session, id: Uuid) -> Result<Booking, Error> {
     read(rows.first().ok_or(Error::NotFound)?)
 }
 
-async fn update(session: &mut Session, booking: Booking) -> Result<Booking, Error> {
+pub(super) async fn update(session: &mut Session, booking: Booking) -> Result<Booking, Error> {
     let [id, resource, guest, starts_at, ends_at, notes, status, _, updated_at, version] = written(&booking);
     let values = [resource, guest, starts_at, ends_at, notes, status, updated_at, version, id];
     session.execute(&UPDATE, &values).await?;

@@ -3,10 +3,17 @@
 //! What became of the first request with a key, a booking or an overlap, is kept in the same transaction as the booking
 //! itself: there is no moment in which one is there without the other. What failed leaves nothing behind, and may be asked again.
 
-use super::{Operation, written};
+use uuid::Uuid;
+
+use super::{
+    Operation,
+    task::{announce, confirm},
+    written,
+};
 use crate::{
-    Booking,
+    Booking, Status,
     error::{Error, Said},
+    event::Event,
     once::{Answer, Once, RunningKey},
     session::{Session, Sql},
     value::{Row, Value},
@@ -35,17 +42,18 @@ const CLAIM: Sql<'_> = Sql::same(
 const RECALL: Sql<'_> = Sql::same(
     "SELECT",
     "idempotency_keys",
-    "SELECT request_hash, outcome, status, location, etag, body FROM idempotency_keys \
+    "SELECT request_hash, outcome, status, location, etag, body, task_id FROM idempotency_keys \
      WHERE route = $1 AND key = $2 AND expires_at > $3",
 );
 const REMEMBER: Sql<'_> = Sql::same(
     "INSERT",
     "idempotency_keys",
-    "INSERT INTO idempotency_keys (route, key, request_hash, expires_at, outcome, status, location, etag, body) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+    "INSERT INTO idempotency_keys \
+     (route, key, request_hash, expires_at, outcome, status, location, etag, body, task_id) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
      ON CONFLICT (route, key) DO UPDATE SET request_hash = excluded.request_hash, expires_at = excluded.expires_at, \
      outcome = excluded.outcome, status = excluded.status, location = excluded.location, etag = excluded.etag, \
-     body = excluded.body",
+     body = excluded.body, task_id = excluded.task_id",
 );
 
 #[derive(Debug)]
@@ -59,7 +67,8 @@ pub(crate) struct Create {
 /// What became of it. An overlap is an outcome here, not an error: it is remembered, and so committed.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    Created,
+    /// With the task that will confirm it, if it is pending.
+    Created(Option<Uuid>),
     Overlap,
     Answered(Answer),
 }
@@ -72,32 +81,41 @@ impl Operation for Create {
     async fn run(self, session: &mut Session) -> Result<Outcome, Error> {
         let Some(once) = &self.once else {
             session.execute(&INSERT, &written(&self.booking)).await?;
-            return Ok(Outcome::Created);
+            return follow(session, &self.booking).await;
         };
         if let Some(outcome) = recall(session, once).await? {
             return Ok(outcome);
         }
-        let outcome = insert(session, &self.booking).await?;
+        let outcome = match insert(session, &self.booking).await {
+            Ok(()) => follow(session, &self.booking).await?,
+            Err(Error::Overlap) => Outcome::Overlap,
+            Err(error) => return Err(error),
+        };
         remember(session, once, &outcome).await?;
         Ok(outcome)
     }
 }
 
 /// Inserts within a transaction that goes on after an overlap.
-async fn insert(session: &mut Session, booking: &Booking) -> Result<Outcome, Error> {
+async fn insert(session: &mut Session, booking: &Booking) -> Result<(), Error> {
     if session.is_postgres() {
         session.batch(&SAVEPOINT).await?;
     }
-    match session.execute(&INSERT, &written(booking)).await {
-        Ok(_) => Ok(Outcome::Created),
-        Err(Error::Overlap) => {
-            if session.is_postgres() {
-                session.batch(&BACK).await?;
-            }
-            Ok(Outcome::Overlap)
-        }
-        Err(error) => Err(error),
+    let outcome = session.execute(&INSERT, &written(booking)).await.map(drop);
+    if matches!(outcome, Err(Error::Overlap)) && session.is_postgres() {
+        session.batch(&BACK).await?;
     }
+    outcome
+}
+
+/// What must follow from a new booking.
+async fn follow(session: &mut Session, booking: &Booking) -> Result<Outcome, Error> {
+    let task = match booking.status {
+        Status::Pending => Some(confirm(session, booking, booking.created_at).await?),
+        Status::Confirmed | Status::Cancelled => None,
+    };
+    announce(session, Event::Created, booking, booking.created_at).await?;
+    Ok(Outcome::Created(task))
 }
 
 async fn recall(session: &mut Session, once: &Once) -> Result<Option<Outcome>, Error> {
@@ -129,6 +147,7 @@ fn outcome(row: &Row, once: &Once) -> Result<Outcome, Error> {
         location: row.text(3)?.to_owned(),
         etag: row.text(4)?.to_owned(),
         body: row.bytes(5)?.to_vec(),
+        task: row.id_or_null(6)?,
     }))
 }
 
@@ -136,26 +155,32 @@ const OVERLAP: &str = "overlap";
 
 async fn remember(session: &mut Session, once: &Once, outcome: &Outcome) -> Result<(), Error> {
     let answer = &once.answer;
-    let [word, status, location, etag, body] = match outcome {
-        Outcome::Overlap => [Value::Text(OVERLAP.into()), Value::Null, Value::Null, Value::Null, Value::Null],
-        Outcome::Created | Outcome::Answered(_) => [
-            Value::Text("answered".into()),
-            Value::Integer(answer.status.into()),
-            Value::Text(answer.location.clone()),
-            Value::Text(answer.etag.clone()),
-            Value::Bytes(answer.body.clone()),
-        ],
+    let nothing = [Value::Null, Value::Null, Value::Null, Value::Null, Value::Null];
+    let (word, [status, location, etag, body, task]) = match outcome {
+        Outcome::Overlap => (OVERLAP, nothing),
+        Outcome::Created(task) => (
+            "answered",
+            [
+                Value::Integer(answer.status.into()),
+                Value::Text(answer.location.clone()),
+                Value::Text(answer.etag.clone()),
+                Value::Bytes(answer.body.clone()),
+                task.map_or(Value::Null, Value::Id),
+            ],
+        ),
+        Outcome::Answered(_) => return Ok(()),
     };
     let values = [
         Value::Text(once.route.to_owned()),
         Value::Text(once.key.clone()),
         Value::Bytes(once.request_hash.to_vec()),
         Value::Time(once.now.plus(Once::KEPT)),
-        word,
+        Value::Text(word.to_owned()),
         status,
         location,
         etag,
         body,
+        task,
     ];
     session.execute(&REMEMBER, &values).await.map(drop)
 }

@@ -12,8 +12,10 @@ use crate::{
 };
 
 /// The steps, oldest first, for PostgreSQL and for SQLite; a database's version is the number of those it has seen.
-const STEPS: &[(&str, &str)] =
-    &[(include_str!("../../migrations/1.postgres.sql"), include_str!("../../migrations/1.sqlite.sql"))];
+const STEPS: &[(&str, &str)] = &[
+    (include_str!("../../migrations/1.postgres.sql"), include_str!("../../migrations/1.sqlite.sql")),
+    (include_str!("../../migrations/2.postgres.sql"), include_str!("../../migrations/2.sqlite.sql")),
+];
 
 /// The version that this program knows.
 pub(crate) const KNOWN: i64 = STEPS.len() as i64;

@@ -16,6 +16,10 @@ mod list;
 mod migrate;
 /// Whether the database answers.
 mod ping;
+/// What the store does with tasks.
+mod task;
+/// Webhooks.
+mod webhook;
 
 pub(crate) use change::ChangeBooking;
 pub(crate) use create::{Create, Outcome};
@@ -24,6 +28,11 @@ pub(crate) use get::Get;
 pub(crate) use list::List;
 pub(crate) use migrate::{KNOWN, Migrate};
 pub(crate) use ping::Ping;
+pub(crate) use task::{
+    CancelTask, ClaimTasks, CountDead, CountTasks, CountWaiting, EndRun, Enqueue, GetTask, ListTasks,
+    NextDue, RemoveFinished, Renew, RetryTask,
+};
+pub(crate) use webhook::{CreateWebhook, DeleteWebhook, GetWebhook, ListWebhooks};
 
 use crate::{
     Booking, Details,
@@ -38,21 +47,26 @@ const COLUMNS: &str =
 
 /// One thing to do with a session.
 pub(crate) trait Operation: Send + 'static {
-    /// Runs inside a transaction, and on SQLite on the connection that may write.
+    /// Runs on SQLite on the connection that may write, and inside a transaction, unless it is one statement.
     const WRITES: bool;
     type Output: Send + 'static;
     type Error: From<Error> + Send + 'static;
+
+    /// Whether it is one statement, which is a transaction by itself: two round trips less.
+    fn is_one_statement(&self) -> bool {
+        !Self::WRITES
+    }
 
     /// For SQLite no `await` in here may be for anything but the session.
     fn run(self, session: &mut Session) -> impl Future<Output = Result<Self::Output, Self::Error>> + Send;
 }
 
-/// Runs an operation; if it writes, in a transaction that is rolled back when it fails.
+/// Runs an operation; if it is more than one statement that writes, in a transaction that is rolled back when it fails.
 pub(crate) async fn transact<O: Operation>(
     session: &mut Session,
     operation: O,
 ) -> Result<O::Output, O::Error> {
-    if !O::WRITES {
+    if operation.is_one_statement() {
         return operation.run(session).await;
     }
     session.begin().await?;

@@ -4,12 +4,22 @@
 pub(crate) mod bookings;
 /// What happens when the database is busy, late or strange.
 pub(crate) mod bounds;
+/// Tasks given to those who ask.
+pub(crate) mod claims;
+/// Tasks that follow from bookings.
+pub(crate) mod follow;
 /// Pages of bookings.
 pub(crate) mod listing;
 /// Idempotency keys.
 pub(crate) mod once;
+/// Tasks looked at, retried, cancelled, removed.
+pub(crate) mod steering;
 /// What a store tells of itself.
 pub(crate) mod telling;
+/// Being woken.
+pub(crate) mod waiting;
+/// Who is told.
+pub(crate) mod webhooks;
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -17,7 +27,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use store::{Booking, Created, Details, Error, Settings, Status, Store, Timestamp};
+use store::{Booking, Created, Details, Error, NewTask, Settings, Status, Store, Timestamp};
 use uuid::Uuid;
 
 /// A database that a case may also reach past the store.
@@ -73,6 +83,20 @@ pub(crate) fn booking(resource: &str, from: u32, to: u32) -> Booking {
     Booking::new(fresh_id(), details(resource, from, to), Status::Confirmed, at(0))
 }
 
+/// A task that may run three times.
+pub(crate) fn task(key: &str, run_at: Timestamp) -> NewTask {
+    NewTask {
+        id: fresh_id(),
+        kind: "deliver_webhook".into(),
+        payload: "{}".into(),
+        booking: None,
+        webhook: None,
+        idempotency_key: key.into(),
+        run_at,
+        max_runs: 3,
+    }
+}
+
 /// Ids in the order of their making.
 pub(crate) fn fresh_id() -> Uuid {
     static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -81,7 +105,7 @@ pub(crate) fn fresh_id() -> Uuid {
 
 pub(crate) async fn keep(store: &Store, booking: &Booking) -> Booking {
     let created = store.create(booking.clone(), None).await.expect("it can be kept");
-    assert_eq!(created, Created::New);
+    assert!(matches!(created, Created::New(_)), "{created:?}");
     booking.clone()
 }
 
@@ -90,6 +114,10 @@ pub(crate) fn kind<T: std::fmt::Debug>(outcome: Result<T, Error>) -> &'static st
     match outcome {
         Ok(_) => "ok",
         Err(Error::NotFound) => "not found",
+        Err(Error::NoSuchTask) => "no such task",
+        Err(Error::NoSuchWebhook) => "no such webhook",
+        Err(Error::TooManyWebhooks) => "too many webhooks",
+        Err(Error::TaskState { state }) => state.as_str(),
         Err(Error::Overlap) => "overlap",
         Err(Error::KeyReused) => "key reused",
         Err(Error::KeyRunning) => "key running",

@@ -13,6 +13,7 @@ fn once(key: &str, asked: u8, booking: &Booking, now: Timestamp) -> Once {
         location: format!("/{}", booking.id),
         etag: "\"1\"".into(),
         body: booking.id.as_bytes().to_vec(),
+        task: None,
     };
     Once { route: "POST /api/bookings", key: key.into(), request_hash: [asked; 32], answer, now }
 }
@@ -28,7 +29,7 @@ async fn count(store: &Store) -> usize {
 pub(crate) async fn the_same_key_gives_the_same_answer_once(place: &dyn Place) {
     let store = place.open().await;
     let (first, second) = (booking("room", 60, 120), booking("room", 60, 120));
-    assert_eq!(create(&store, "key", 1, &first).await.unwrap(), Created::New);
+    assert_eq!(create(&store, "key", 1, &first).await.unwrap(), Created::New(None));
     let again = create(&store, "key", 1, &second).await.unwrap();
     assert_eq!(again, Created::Before(once("key", 1, &first, at(0)).answer));
     assert_eq!(kind(create(&store, "key", 2, &second).await), "key reused");
@@ -57,14 +58,14 @@ pub(crate) async fn what_failed_is_not_remembered(place: &dyn Place) {
 pub(crate) async fn a_key_expires_after_a_day(place: &dyn Place) {
     let store = place.open().await;
     let first = booking("room", 60, 120);
-    assert_eq!(create(&store, "key", 1, &first).await.unwrap(), Created::New);
+    assert_eq!(create(&store, "key", 1, &first).await.unwrap(), Created::New(None));
     let later = |seconds| at(0).plus(Once::KEPT).plus(Duration::from_secs(seconds));
     let just_before = Timestamp::from_micros(later(0).micros() - 1).unwrap();
     let second = booking("room", 120, 180);
     let again = store.create(second.clone(), Some(once("key", 1, &second, just_before))).await.unwrap();
     assert!(matches!(again, Created::Before(_)), "{again:?}");
     let again = store.create(second.clone(), Some(once("key", 2, &second, later(0)))).await.unwrap();
-    assert_eq!(again, Created::New, "an expired key is as good as a new one");
+    assert_eq!(again, Created::New(None), "an expired key is as good as a new one");
     assert_eq!(count(&store).await, 2);
 }
 
@@ -96,7 +97,7 @@ pub(crate) async fn of_twenty_at_once_with_one_key_one_is_carried_out(place: &dy
     let mut new = 0;
     for outcome in join_all(requests).await {
         match outcome.unwrap() {
-            Ok(Created::New) => new += 1,
+            Ok(Created::New(_)) => new += 1,
             Ok(Created::Before(answer)) => answers.push(answer),
             Err(store::Error::KeyRunning) => {}
             Err(error) => panic!("{error:?}"),

@@ -34,6 +34,7 @@ pub(crate) async fn each_wait_and_each_statement_is_a_span(place: &dyn Place) {
             ("INTERNAL", "pool.acquire"),
             ("CLIENT", "BEGIN"),
             ("CLIENT", "INSERT bookings"),
+            ("CLIENT", "SELECT webhooks"),
             ("CLIENT", "COMMIT"),
             ("INTERNAL", "pool.acquire"),
             ("CLIENT", "SELECT bookings"),
@@ -45,8 +46,8 @@ pub(crate) async fn each_wait_and_each_statement_is_a_span(place: &dyn Place) {
     let is_sqlite = place.url().starts_with("sqlite:");
     // A read cannot use SQLite's one connection for writing, and does not count it.
     let of_use = if is_sqlite { "0" } else { "1" };
-    assert_eq!(spans[4].attributes["throughline.pool.size"], of_use, "{:?}", spans[4]);
-    let select = &spans[5].attributes;
+    assert_eq!(spans[5].attributes["throughline.pool.size"], of_use, "{:?}", spans[5]);
+    let select = &spans[6].attributes;
     assert_eq!(select["db.system.name"], if is_sqlite { "sqlite" } else { "postgresql" });
     assert_eq!(select["db.operation.name"], "SELECT");
     assert_eq!(select["db.collection.name"], "bookings");

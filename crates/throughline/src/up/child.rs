@@ -27,7 +27,7 @@ const DRAIN: Duration = Duration::from_secs(20);
 /// Where a child serves: chosen at its first start, kept at every further one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Addresses {
-    /// In the order of its flags.
+    /// In the order of its flags; a worker has none.
     pub(super) listens: Vec<SocketAddr>,
     pub(super) admin: SocketAddr,
 }
@@ -144,7 +144,8 @@ fn addresses(line: &str) -> Option<Addresses> {
     if line["message"] != "listening" {
         return None;
     }
-    let listens = line["address"].as_str()?.split(',').map(str::parse).collect::<Result<_, _>>().ok()?;
+    let listens = line["address"].as_str()?.split(',').filter(|listen| !listen.is_empty());
+    let listens = listens.map(str::parse).collect::<Result<_, _>>().ok()?;
     Some(Addresses { listens, admin: line["admin"].as_str()?.parse().ok()? })
 }
 
@@ -197,7 +198,8 @@ mod tests {
             Some((two, "[::1]:9")),
         );
         check(r#"{"message":"draining","address":"127.0.0.1:1","admin":"127.0.0.1:9"}"#, None);
-        check(r#"{"message":"listening","address":"","admin":"127.0.0.1:9"}"#, None);
+        check(r#"{"message":"listening","address":"","admin":"127.0.0.1:9"}"#, Some((&[], "127.0.0.1:9")));
+        check(r#"{"message":"listening","address":"here","admin":"127.0.0.1:9"}"#, None);
         check(r#"{"message":"listening","address":"127.0.0.1:1""#, None);
         check("listening", None);
     }

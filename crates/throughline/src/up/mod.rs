@@ -45,6 +45,9 @@ pub(crate) struct Settings {
     /// How many caches
     #[arg(long, env = "THROUGHLINE_CACHES", value_name = "NUMBER", default_value_t = 1, value_parser = parse_number(1_u16..=32))]
     caches: u16,
+    /// How many workers; 0 leaves tasks waiting. They deliver webhooks to addresses of this machine and its network, too
+    #[arg(long, env = "THROUGHLINE_WORKERS", value_name = "NUMBER", default_value_t = 1, value_parser = parse_number(0_u16..=32))]
+    workers: u16,
     /// Where the database, the Collector's files and the output of the processes are kept; nothing in it is ever
     /// removed
     #[arg(long, env = "THROUGHLINE_DATA_DIR", value_name = "PATH", default_value = "./throughline-data")]
@@ -115,14 +118,24 @@ async fn start(
         }
     };
     let database_url = settings.database_url.clone().unwrap_or_else(|| directory.database_url());
-    let servers = system.start(plan::http_servers(settings.servers, &database_url, &otlp_endpoint)).await?;
+    // The workers beside them, in starting and in stopping: a task that is left waits in the database for the next start.
+    let mut behind = plan::http_servers(settings.servers, &database_url, &otlp_endpoint);
+    behind.extend(plan::workers(settings.workers, &database_url, &otlp_endpoint));
+    let servers = system.start(behind).await?;
     let caches = system.start(plan::caches(settings.caches, &servers, &otlp_endpoint)).await?;
     let edge = system.start(vec![plan::load_balancer(settings.port, &caches, &otlp_endpoint)]).await?[0];
     tell.ready(edge, directory, &system.ready().await?);
 
     let files = settings.otlp_endpoint.is_none().then(|| directory.telemetry());
-    match first::request(edge, files.clone()).await {
-        Ok(first) => tell.first(&first),
+    // In a database that is somebody's own nothing is written that nobody has asked for.
+    let books = settings.database_url.is_none();
+    match first::request(edge, books, settings.workers > 0, files.clone()).await {
+        Ok(first) => {
+            // Before it is told: who reads the story finds everything as it was.
+            let removed = first.remove(edge).await;
+            tell.first(&first);
+            removed.unwrap_or_else(|error| tell.failed(&error));
+        }
         // The system runs: what keeps this one request from its answer is for whoever asks next to see.
         Err(error) => tell.failed(&error),
     }

@@ -59,6 +59,11 @@ impl Plan {
         self.environment.push(("THROUGHLINE_OTLP_ENDPOINT", otlp_endpoint.to_owned()));
         self
     }
+
+    fn on(mut self, database_url: &str) -> Self {
+        self.environment.push(("THROUGHLINE_DATABASE_URL", database_url.to_owned()));
+        self
+    }
 }
 
 pub(super) fn collector(directory: &Path) -> Plan {
@@ -67,10 +72,15 @@ pub(super) fn collector(directory: &Path) -> Plan {
 }
 
 pub(super) fn http_servers(count: u16, database_url: &str, otlp_endpoint: &str) -> Vec<Plan> {
+    let plan = |number| Plan::new("http_server", number, Vec::new()).telling(otlp_endpoint).on(database_url);
+    (1..=count).map(plan).collect()
+}
+
+/// Whoever tries webhooks here has the receiver on this machine: its address is allowed.
+pub(super) fn workers(count: u16, database_url: &str, otlp_endpoint: &str) -> Vec<Plan> {
     let plan = |number| {
-        let mut plan = Plan::new("http_server", number, Vec::new()).telling(otlp_endpoint);
-        plan.environment.push(("THROUGHLINE_DATABASE_URL", database_url.to_owned()));
-        plan
+        let plan = Plan::new("worker", number, vec!["--allow-private-addresses".into()]);
+        Plan { listens: &[], ..plan }.telling(otlp_endpoint).on(database_url)
     };
     (1..=count).map(plan).collect()
 }
@@ -124,10 +134,12 @@ mod tests {
 
     #[test]
     fn what_may_hold_a_password_is_no_argument() {
-        let servers = http_servers(1, "postgres://user:secret@db/x", "http://user:secret@c");
-        assert!(!format!("{:?}", servers[0].arguments).contains("secret"));
-        let names: Vec<_> = servers[0].environment.iter().map(|(name, _)| *name).collect();
-        assert_eq!(names, ["THROUGHLINE_OTLP_ENDPOINT", "THROUGHLINE_DATABASE_URL"]);
+        for plans in [http_servers, workers] {
+            let plans = plans(1, "postgres://user:secret@db/x", "http://user:secret@c");
+            assert!(!format!("{:?}", plans[0].arguments).contains("secret"));
+            let names: Vec<_> = plans[0].environment.iter().map(|(name, _)| *name).collect();
+            assert_eq!(names, ["THROUGHLINE_OTLP_ENDPOINT", "THROUGHLINE_DATABASE_URL"]);
+        }
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl<'a> System<'a> {
         Self { directory, tell, layers: Vec::new() }
     }
 
-    /// Starts a layer, all of it at the same time, and returns the first address of each process.
+    /// Starts a layer, all of it at the same time, and returns the first address of each process that serves.
     pub(super) async fn start(&mut self, plans: Vec<Plan>) -> anyhow::Result<Vec<SocketAddr>> {
         let mut layer = Layer::default();
         for plan in plans {
@@ -55,7 +55,7 @@ impl<'a> System<'a> {
         self.layers.push(layer);
         let mut addresses = Vec::new();
         for state in states {
-            addresses.push(reached(state, false).await?.addresses.listens[0]);
+            addresses.extend(reached(state, false).await?.addresses.listens.first());
         }
         Ok(addresses)
     }

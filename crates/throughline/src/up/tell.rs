@@ -104,7 +104,7 @@ fn described(child: &Running, directory: &Directory) -> Value {
         "service": child.service,
         "name": child.name,
         "pid": child.pid,
-        "address": listens[0],
+        "address": listens.first(),
         "addresses": listens,
         "admin": child.addresses.admin.to_string(),
         "log": directory.log(&child.name),

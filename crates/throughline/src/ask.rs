@@ -1,11 +1,11 @@
-//! One GET, as a tool asks it: plain HTTP/1.1 on a connection of its own, within a time, a short answer.
+//! One request, as a tool asks it: plain HTTP/1.1 on a connection of its own, within a time, a short answer.
 
 use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode, header};
-use http_body_util::{BodyExt, Empty, Limited};
+use http::{HeaderMap, Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::timeout};
 
@@ -21,13 +21,24 @@ pub(crate) struct Answer {
 
 /// Asks `address` (`host:port`) for `path`; everything together takes at most `within`.
 pub(crate) async fn get(address: &str, path: &str, within: Duration) -> anyhow::Result<Answer> {
-    match timeout(within, ask(address, path)).await {
+    ask(address, Method::GET, path, None, within).await
+}
+
+/// The same with any method, and with a body of JSON where there is one.
+pub(crate) async fn ask(
+    address: &str,
+    method: Method,
+    path: &str,
+    json: Option<String>,
+    within: Duration,
+) -> anyhow::Result<Answer> {
+    match timeout(within, exchange(address, method, path, json)).await {
         Ok(answer) => answer,
         Err(_elapsed) => anyhow::bail!("no answer from `{address}` within {within:?}"),
     }
 }
 
-async fn ask(address: &str, path: &str) -> anyhow::Result<Answer> {
+async fn exchange(address: &str, method: Method, path: &str, json: Option<String>) -> anyhow::Result<Answer> {
     let stream =
         TcpStream::connect(address).await.with_context(|| format!("cannot connect to `{address}`"))?;
     let asking = || format!("cannot ask `{address}` for `{path}`");
@@ -35,11 +46,15 @@ async fn ask(address: &str, path: &str) -> anyhow::Result<Answer> {
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.with_context(asking)?;
     // It ends with the sender; what goes wrong on it, the request tells.
     tokio::spawn(async move { _ = connection.await });
-    let request = Request::get(path)
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
         .header(header::HOST, address)
-        .header(header::CONNECTION, "close")
-        .body(Empty::<Bytes>::new())
-        .with_context(asking)?;
+        .header(header::CONNECTION, "close");
+    if json.is_some() {
+        request = request.header(header::CONTENT_TYPE, "application/json");
+    }
+    let request = request.body(Full::<Bytes>::from(json.unwrap_or_default())).with_context(asking)?;
     let (head, body) = sender.send_request(request).await.with_context(asking)?.into_parts();
     let body = Limited::new(body, LARGEST_BODY)
         .collect()

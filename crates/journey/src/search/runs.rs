@@ -1,0 +1,78 @@
+//! The traces that belong to one story besides its own: work that was done again, later, under a trace of its own.
+//!
+//! A queue's consumer that begins a trace, because the message's own was over long ago, links to where the message came from
+//! (OpenTelemetry's conventions for messaging). Such links are followed both ways, from the request to what was done for it
+//! later, and from there back to the request. Other links name what a span has to do with, and are not followed.
+
+use std::collections::BTreeSet;
+
+use super::{Found, Search};
+use crate::id::TraceId;
+use crate::input::Unreadable;
+use crate::scan::Needles;
+use crate::span::Span;
+use crate::story::Story;
+
+/// So many traces besides the one that was asked for, at most.
+pub const MOST_RUNS: usize = 32;
+/// Everything is read once more this often at most: links that lead from trace to trace form chains.
+const MOST_ROUNDS: usize = 4;
+
+impl Search {
+    /// The stories that `trace` goes on in, or goes on from, in the order of their beginnings; [`MOST_RUNS`] at most.
+    /// Reads everything once more only if there is one.
+    ///
+    /// # Errors
+    /// As [`Input::read`](crate::Input::read).
+    pub fn runs(&mut self, trace: TraceId) -> Result<Vec<Story>, Unreadable> {
+        let of_trace = |span: &&Span| span.trace == trace;
+        let mut known = BTreeSet::new();
+        let goes_on_from = self.found.spans.iter().filter(of_trace).flat_map(Span::goes_on_from);
+        learn(&mut known, trace, self.found.goes_on.iter().copied().chain(goes_on_from));
+        let mut found = Found::default();
+        for _ in 0..MOST_ROUNDS {
+            if known.is_empty() {
+                break;
+            }
+            let before = known.len();
+            found = self.read_again(trace, &known)?;
+            let goes_on_from = found.spans.iter().flat_map(Span::goes_on_from);
+            learn(&mut known, trace, found.goes_on.iter().copied().chain(goes_on_from));
+            if known.len() == before {
+                break;
+            }
+        }
+        let mut stories: Vec<Story> = known
+            .iter()
+            .map(|run| found.story(*run))
+            .filter(|story| story.spans().next().is_some())
+            .collect();
+        stories.sort_by_key(|story| (story.extent().0, story.trace));
+        Ok(stories)
+    }
+
+    /// What belongs to these traces, and which others go on from them or from `trace`.
+    fn read_again(&mut self, trace: TraceId, wanted: &BTreeSet<TraceId>) -> Result<Found, Unreadable> {
+        let needles = Needles::of_traces(wanted.iter().chain([&trace]));
+        let mut found = Found::default();
+        self.input.rewind();
+        self.input.read(&mut |block, is_ended| {
+            for line in needles.lines(block) {
+                found.take(line, &needles, |one| one == trace || wanted.contains(&one));
+            }
+            found.spans.retain(|span| span.trace != trace);
+            found.lines.retain(|line| line.trace != trace);
+            is_ended
+        })?;
+        Ok(found)
+    }
+}
+
+/// Adds `more` to the traces that are `known` besides `trace`, as long as there is room.
+fn learn(known: &mut BTreeSet<TraceId>, trace: TraceId, more: impl Iterator<Item = TraceId>) {
+    for one in more.filter(|one| *one != trace) {
+        if known.len() < MOST_RUNS {
+            known.insert(one);
+        }
+    }
+}
