@@ -80,6 +80,16 @@ pub enum OpenError {
         #[source]
         source: Box<dyn StdError + Send + Sync>,
     },
+    /// The tables are not up to date, and were to be left as they are.
+    #[error(
+        "the database's tables are of version {found}, older than this program's {known}: start a service of this version first"
+    )]
+    Older {
+        /// In the database.
+        found: i64,
+        /// The newest of ours.
+        known: i64,
+    },
     /// A newer program has changed the tables in a way that this one does not know.
     #[error("the database's tables are of version {found}, newer than this program's {known}")]
     Newer {

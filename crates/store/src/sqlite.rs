@@ -62,20 +62,33 @@ impl Pool {
             doing: format!("create `{}`", path.display()),
             source: Box::new(source),
         })?;
+        Ok(Self::on(path, settings))
+    }
+
+    /// Makes nothing: the file must be there.
+    pub(crate) fn existing(path: &Path, settings: &Settings) -> Result<Self, OpenError> {
+        std::fs::metadata(path).map_err(|source| OpenError::Database {
+            doing: format!("find `{}`", path.display()),
+            source: Box::new(source),
+        })?;
+        Ok(Self::on(path, settings))
+    }
+
+    fn on(path: &Path, settings: &Settings) -> Self {
         let writing = Arc::new(Lane::new(true, 1));
         let reading = Arc::new(Lane::new(false, settings.connections.saturating_sub(1).max(1)));
         let namespace = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default().into();
         let place = Place { system: "sqlite", namespace, server: None };
         let lanes = [Arc::clone(&writing), Arc::clone(&reading)];
         let observer = Observer::new(&place, move || Fill::of(&lanes));
-        Ok(Self {
+        Self {
             path: path.to_owned(),
             settings: settings.clone(),
             observer: Arc::new(observer),
             writing,
             reading,
             home: Handle::current(),
-        })
+        }
     }
 
     /// Runs an operation to its end on a thread that may block.

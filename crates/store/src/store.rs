@@ -1,6 +1,6 @@
 //! The store: bookings and tasks in PostgreSQL or in SQLite, and one behaviour of both.
 
-use std::{marker::PhantomData, path::Path, sync::Arc, time::Duration};
+use std::{cmp::Ordering, marker::PhantomData, path::Path, sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
@@ -8,7 +8,9 @@ use crate::{
     Answer, Booking, Change, Error, Listing, Once, OpenError, Page, Settings, Timestamp,
     error::Said,
     once::RunningKeys,
-    operations::{ChangeBooking, Create, Expire, Get, KNOWN, List, Migrate, Operation, Outcome, Ping},
+    operations::{
+        ChangeBooking, Create, Expire, FindVersion, Get, KNOWN, List, Migrate, Operation, Outcome, Ping,
+    },
     postgres, sqlite,
 };
 
@@ -43,17 +45,7 @@ impl Store {
     /// Opens `postgres://USER:PASSWORD@HOST:PORT/DATABASE` or `sqlite:PATH` and brings its tables up to date. Connections live
     /// on the current Tokio runtime, whichever calls later.
     pub async fn open(url: &str, settings: &Settings) -> Result<Store, OpenError> {
-        let database = if let Some(path) = url.strip_prefix("sqlite:").filter(|path| !path.is_empty()) {
-            // `sqlite:///srv/bookings.db` is a usual way to write an absolute path.
-            let path = path.strip_prefix("//").unwrap_or(path);
-            Database::Sqlite(Arc::new(sqlite::Pool::new(Path::new(path), settings)?))
-        } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            Database::Postgres(Arc::new(postgres::Pool::new(url, settings)?))
-        } else {
-            let expected = "`postgres://USER:PASSWORD@HOST:PORT/DATABASE` or `sqlite:PATH`";
-            return Err(OpenError::Url { expected, source: None });
-        };
-        let store = Store { database, running: RunningKeys::default() };
+        let store = Self::connect(url, settings, sqlite::Pool::new)?;
         let found = store.run(Migrate { now: Timestamp::now() }).await;
         let found = found.map_err(|error| OpenError::Database {
             doing: format!("prepare {}", store.place()),
@@ -63,6 +55,38 @@ impl Store {
             return Err(OpenError::Newer { found, known: KNOWN });
         }
         Ok(store)
+    }
+
+    /// Opens a database that a service has prepared: makes no file and changes no table, and refuses tables of another version.
+    pub async fn open_existing(url: &str, settings: &Settings) -> Result<Store, OpenError> {
+        let store = Self::connect(url, settings, sqlite::Pool::existing)?;
+        let found = store.run(FindVersion).await.map_err(|error| OpenError::Database {
+            doing: format!("read {}", store.place()),
+            source: Box::new(error),
+        })?;
+        match found.cmp(&KNOWN) {
+            Ordering::Equal => Ok(store),
+            Ordering::Less => Err(OpenError::Older { found, known: KNOWN }),
+            Ordering::Greater => Err(OpenError::Newer { found, known: KNOWN }),
+        }
+    }
+
+    fn connect(
+        url: &str,
+        settings: &Settings,
+        sqlite: fn(&Path, &Settings) -> Result<sqlite::Pool, OpenError>,
+    ) -> Result<Store, OpenError> {
+        let database = if let Some(path) = url.strip_prefix("sqlite:").filter(|path| !path.is_empty()) {
+            // `sqlite:///srv/bookings.db` is a usual way to write an absolute path.
+            let path = path.strip_prefix("//").unwrap_or(path);
+            Database::Sqlite(Arc::new(sqlite(Path::new(path), settings)?))
+        } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            Database::Postgres(Arc::new(postgres::Pool::new(url, settings)?))
+        } else {
+            let expected = "`postgres://USER:PASSWORD@HOST:PORT/DATABASE` or `sqlite:PATH`";
+            return Err(OpenError::Url { expected, source: None });
+        };
+        Ok(Store { database, running: RunningKeys::default() })
     }
 
     /// One booking.

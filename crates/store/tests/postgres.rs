@@ -165,6 +165,11 @@ async fn tables_of_a_newer_program_are_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_only_looks_makes_and_changes_nothing() {
+    bounds::who_only_looks_makes_and_changes_nothing(&Database::new().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_finds_all_connections_in_use_is_told_in_time() {
     bounds::who_finds_all_connections_in_use_is_told_in_time(&Database::new().await).await;
 }

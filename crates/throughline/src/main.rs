@@ -15,6 +15,8 @@ mod logs;
 mod reading;
 /// `ready`: asks a process whether it can serve.
 mod ready;
+/// `tasks`: what a worker has to do, from the database.
+mod tasks;
 /// `trace`: one request's story, from files.
 mod trace;
 /// `up`: the whole system as child processes.
@@ -37,6 +39,7 @@ Examples:
   throughline up                          the whole system, here and now
   throughline trace 4bf92f35              one request's story; a unique prefix of its id is enough
   throughline logs 4bf92f35 | jq .        its log lines, as they are
+  throughline tasks                       what waits for a worker, what is dead
   throughline ready 127.0.0.1:9901 --wait 30s
                                           wait until a service can serve
   throughline load-balancer --upstream http://127.0.0.1:9000
@@ -52,6 +55,8 @@ enum Command {
     Trace(trace::Settings),
     /// Print one request's log lines as they are
     Logs(logs::Settings),
+    /// Tell what a worker has to do, has done and could not do
+    Tasks(tasks::Settings),
     /// Ask a service's admin address whether it can serve
     Ready(ready::Settings),
     /// Service: the edge gives a request its trace, picks a replica, forwards
@@ -75,6 +80,7 @@ fn main() -> ExitCode {
         Command::Up(settings) => up::run(settings),
         Command::Trace(settings) => trace::run(settings),
         Command::Logs(settings) => logs::run(settings),
+        Command::Tasks(settings) => tasks::run(settings),
         Command::Ready(settings) => ready::run(&settings),
         Command::LoadBalancer(settings) => load_balancer::run(settings),
         Command::Cache(settings) => cache::run(settings),

@@ -88,7 +88,7 @@ fn remark(search: &Search) -> Option<String> {
 }
 
 /// Prints to standard output; whoever has stopped reading has seen enough.
-fn print(text: &str) -> anyhow::Result<()> {
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -96,7 +96,7 @@ fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-fn complain(text: &str) {
+pub(crate) fn complain(text: &str) {
     // Nobody is left to be told if standard error is closed as well.
     let _ = writeln!(io::stderr().lock(), "throughline: {text}");
 }

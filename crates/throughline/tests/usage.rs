@@ -26,6 +26,9 @@ fn usage_errors_exit_64_and_name_the_setting_and_the_accepted_form() {
     check(&["fly"], 64, &["unrecognized subcommand 'fly'"]);
     check(&["up", "--servers", "0"], 64, &["--servers <NUMBER>", "a whole number from 1 to 32"]);
     check(&["load-balancer", "--drain-timeout", "10"], 64, &["--drain-timeout <DURATION>", "`10s`"]);
+    check(&["worker", "--concurrency", "0"], 64, &["--concurrency <NUMBER>", "a whole number from 1 to 1000"]);
+    check(&["worker", "--lease", "1ms"], 64, &["--lease <DURATION>", "a duration from `1s` to `24h`"]);
+    check(&["worker", "--database-url", "mysql://x"], 64, &["--database-url", "postgres://"]);
     check(&["http-server", "--threads", "many"], 64, &["--threads <NUMBER>", "a whole number from 1 to 256"]);
     check(&["load-balancer", "--max-body-bytes", "10M"], 64, &["--max-body-bytes <BYTES>", "a whole number"]);
     check(&["cache", "--instance", ""], 64, &["--instance <NAME>"]);
@@ -60,9 +63,8 @@ fn help_and_version_are_no_errors() {
 
 #[test]
 fn help_shows_no_value_that_may_hold_a_password() {
-    for (program, variable) in
-        [("up", "THROUGHLINE_DATABASE_URL"), ("http-server", "THROUGHLINE_DATABASE_URL")]
-    {
+    for program in ["up", "http-server", "worker"] {
+        let variable = "THROUGHLINE_DATABASE_URL";
         let output = Command::new(env!("CARGO_BIN_EXE_throughline"))
             .args([program, "--help"])
             .env(variable, "postgres://me:swordfish@db/x")

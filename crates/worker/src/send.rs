@@ -27,6 +27,8 @@ use crate::address;
 
 /// Names us to receivers.
 const USER_AGENT: &str = concat!("throughline-worker/", env!("CARGO_PKG_VERSION"));
+/// A connection that is not made by then will not be; an answer may take longer.
+const CONNECT: Duration = Duration::from_secs(5);
 /// A connection is not kept for the receiver's next event for longer.
 const IDLE: Duration = Duration::from_secs(30);
 
@@ -94,6 +96,7 @@ impl Sender {
             .referer(false)
             .user_agent(USER_AGENT)
             .timeout(within)
+            .connect_timeout(within.min(CONNECT))
             .pool_idle_timeout(IDLE)
             .build()?;
         Ok(Sender { client, within, allow_private })
@@ -136,8 +139,9 @@ fn failed(error: reqwest::Error, within: Duration) -> SendError {
     let causes = std::iter::successors(Some(&error as &dyn Error), |&error| error.source());
     match causes.filter_map(|cause| cause.downcast_ref::<Refused>()).next().cloned() {
         Some(refused) => SendError::Resolved(refused),
-        None if error.is_timeout() => SendError::Timeout(within),
+        // One that is not made in time is told as such.
         None if error.is_connect() => SendError::Connect(error),
+        None if error.is_timeout() => SendError::Timeout(within),
         None => SendError::Send(error),
     }
 }

@@ -66,3 +66,18 @@ impl Operation for Migrate {
         Ok(found)
     }
 }
+
+/// The version, and nothing else: an error where no service has made the tables.
+#[derive(Debug)]
+pub(crate) struct FindVersion;
+
+impl Operation for FindVersion {
+    const WRITES: bool = false;
+    type Output = i64;
+    type Error = Error;
+
+    async fn run(self, session: &mut Session) -> Result<i64, Error> {
+        let rows = session.rows(&FIND, &[]).await?;
+        Ok(rows.first().map(|row| row.integer(0)).transpose()?.unwrap_or_default())
+    }
+}

@@ -26,7 +26,7 @@ pub(crate) use create::{Create, Outcome};
 pub(crate) use expire::Expire;
 pub(crate) use get::Get;
 pub(crate) use list::List;
-pub(crate) use migrate::{KNOWN, Migrate};
+pub(crate) use migrate::{FindVersion, KNOWN, Migrate};
 pub(crate) use ping::Ping;
 pub(crate) use task::{
     CancelTask, ClaimTasks, CountDead, CountTasks, CountWaiting, EndRun, Enqueue, GetTask, ListTasks,

@@ -46,10 +46,12 @@ pub(crate) trait Place: Send + Sync {
 
 impl dyn Place + '_ {
     pub(crate) async fn open(&self) -> Store {
-        self.open_with(&Settings::default()).await
+        Store::open(self.url(), &Settings::default()).await.expect("the store opens")
     }
 
+    /// The tables are made with more patience: on a busy machine that takes a while.
     pub(crate) async fn open_with(&self, settings: &Settings) -> Store {
+        self.open().await.close();
         Store::open(self.url(), settings).await.expect("the store opens")
     }
 }
