@@ -70,7 +70,7 @@ fn every_label_of_a_query_is_in_telemetry_names() {
 #[test]
 fn there_is_one_dashboard_a_service_and_one_of_the_whole_path() {
     let names: Vec<_> = dashboards().into_iter().map(|dashboard| dashboard.name).collect();
-    assert_eq!(names, ["cache", "http_server", "load_balancer", "path"]);
+    assert_eq!(names, ["cache", "http_server", "load_balancer", "path", "worker"]);
 }
 
 #[test]
