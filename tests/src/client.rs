@@ -9,6 +9,8 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use crate::eventually;
+
 /// Sends requests to one address.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -55,6 +57,18 @@ impl Client {
     pub async fn post(&self, path: &str, body: &serde_json::Value) -> Answer {
         let headers = [("content-type", "application/json")];
         self.send(self.request(Method::POST, path, &headers, &body.to_string())).await
+    }
+
+    /// Waits until a worker has confirmed the booking at `path`, asking past every cache.
+    ///
+    /// # Panics
+    /// When none does within ten seconds.
+    pub async fn until_confirmed(&self, path: &str) {
+        eventually(&format!("{path} is confirmed"), async || {
+            let answer = self.get_with(path, &[("cache-control", "no-store")]).await;
+            if answer.json()["status"] == "confirmed" { Ok(()) } else { Err(format!("{answer:?}")) }
+        })
+        .await;
     }
 
     /// A request to be sent with [`Client::send`] or [`Client::try_send`].

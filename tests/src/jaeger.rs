@@ -35,6 +35,8 @@ pub struct ShownSpan {
     pub name: String,
     /// `server`, `client`, …
     pub kind: String,
+    /// Trace ids and span ids of its links.
+    pub links: Vec<(String, String)>,
 }
 
 impl Jaeger {
@@ -99,8 +101,10 @@ pub async fn trace(api: SocketAddr, trace_id: &str) -> Result<BTreeSet<ShownSpan
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let shown = |span: &Value| {
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-        let parents = list(&span["references"]);
-        let parent = parents.iter().find(|one| one["refType"] == "CHILD_OF" && one["traceID"] == trace_id);
+        let is_parent = |one: &&Value| one["refType"] == "CHILD_OF" && one["traceID"] == trace_id;
+        let references = list(&span["references"]);
+        let parent = references.iter().find(is_parent);
+        let links = references.iter().filter(|one| !is_parent(one));
         let process = text(&span["processID"]);
         let kind = list(&span["tags"]).into_iter().find(|tag| tag["key"] == "span.kind");
         ShownSpan {
@@ -109,6 +113,7 @@ pub async fn trace(api: SocketAddr, trace_id: &str) -> Result<BTreeSet<ShownSpan
             service: text(&trace["processes"][process]["serviceName"]),
             name: text(&span["operationName"]),
             kind: kind.map_or("internal".to_owned(), |tag| text(&tag["value"])),
+            links: links.map(|one| (text(&one["traceID"]), text(&one["spanID"]))).collect(),
         }
     };
     Ok(trace["spans"].as_array().into_iter().flatten().map(shown).collect())

@@ -325,6 +325,26 @@ impl System {
         .await
     }
 
+    /// [`System::story`], once this many runs of tasks have told their parts as well.
+    ///
+    /// # Panics
+    /// When that does not come to pass, with what is missing.
+    pub async fn story_with_runs(&self, trace_id: &str, path: &[&str], runs: usize) -> Story {
+        let files = self.files();
+        eventually(&format!("{runs} runs in the story of {trace_id}"), async || {
+            let story = Story::read(&files, trace_id);
+            story.is_whole(path)?;
+            let consumers = story.spans.iter().filter(|span| span.kind == "CONSUMER").count();
+            let lines = story.lines.iter().filter(|line| line.0["message"] == "task").count();
+            if (consumers, lines) == (runs, runs) {
+                Ok(story)
+            } else {
+                Err(format!("{consumers} spans, {lines} lines"))
+            }
+        })
+        .await
+    }
+
     /// [`System::story`] of many requests that went the same way.
     ///
     /// # Panics

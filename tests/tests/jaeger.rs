@@ -1,9 +1,9 @@
 //! What Jaeger shows is what the files hold: the same spans under the same parents.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::json;
-use tests::{Parts, Story, System, eventually, jaeger::ShownSpan};
+use tests::{Parts, Receiver, Reply, Story, System, eventually, eventually_within, jaeger::ShownSpan};
 
 const WHOLE_PATH: [&str; 3] = ["load_balancer", "cache", "http_server"];
 
@@ -14,13 +14,14 @@ fn spans_of(story: &Story) -> BTreeSet<ShownSpan> {
         service: span.service.clone(),
         name: span.name.clone(),
         kind: span.kind.to_lowercase(),
+        links: span.links.clone(),
     };
     story.spans.iter().map(shown).collect()
 }
 
 /// Waits until Jaeger shows the spans of the files, neither more nor fewer, each once.
-async fn assert_shown(system: &mut System, trace_id: &str, path: &[&str]) {
-    let in_files = spans_of(&system.story(trace_id, path).await);
+async fn assert_shown(system: &mut System, trace_id: &str, path: &[&str], runs: usize) {
+    let in_files = spans_of(&system.story_with_runs(trace_id, path, runs).await);
     assert!(in_files.len() >= path.len(), "{in_files:#?}");
     let jaeger = &*system.jaeger();
     eventually(&format!("Jaeger shows {trace_id}"), async || {
@@ -42,11 +43,57 @@ async fn a_trace_in_jaeger_is_the_trace_in_the_files() {
         )
         .await;
     assert_eq!(created.status, 201, "{created:?}");
-    assert_shown(&mut system, &created.trace_id(), &WHOLE_PATH).await;
+    assert_shown(&mut system, &created.trace_id(), &WHOLE_PATH, 1).await;
 
+    client.until_confirmed(created.header("location")).await;
     let miss = client.get(created.header("location")).await;
     let hit = client.get(created.header("location")).await;
     assert!(hit.header("cache-status").contains("hit"), "{hit:?}");
-    assert_shown(&mut system, &miss.trace_id(), &WHOLE_PATH).await;
-    assert_shown(&mut system, &hit.trace_id(), &["load_balancer", "cache"]).await;
+    assert_shown(&mut system, &miss.trace_id(), &WHOLE_PATH, 0).await;
+    assert_shown(&mut system, &hit.trace_id(), &["load_balancer", "cache"], 0).await;
+}
+
+#[tokio::test]
+async fn the_first_run_of_a_task_is_in_the_requests_trace_and_a_later_one_links_to_it() {
+    let mut system = System::builder().parts(Parts::Real).start().await;
+    system.has_told().await;
+    // The first delivery fails, and runs again.
+    let receiver = Receiver::start(|before, _| Reply::status(if before == 0 { 500 } else { 204 })).await;
+    let client = system.client();
+    let subscribed = client.post("/api/webhooks", &json!({"url": receiver.url()})).await;
+    assert_eq!(subscribed.status, 201, "{subscribed:?}");
+    let booking = json!({"resource": "room-8", "guest": "Ada",
+                         "starts_at": "2031-05-01T10:00:00Z", "ends_at": "2031-05-01T11:00:00Z"});
+    let created = client.post("/api/bookings", &booking).await;
+    assert_eq!(created.status, 201, "{created:?}");
+    let request = created.trace_id();
+
+    // Its confirmation, the deliveries of both events, and in a trace of its own the second of one of them.
+    assert_shown(&mut system, &request, &WHOLE_PATH, 3).await;
+    let later = eventually_within(Duration::from_secs(30), "the failed delivery runs again", async || {
+        let received = receiver.received();
+        let traces = received.iter().map(|one| one.header("traceparent").get(3..35).unwrap_or_default());
+        traces.map(str::to_owned).find(|trace| *trace != request).ok_or(format!("{received:#?}"))
+    })
+    .await;
+
+    let first = Story::read(&system.files(), &request);
+    let failed: Vec<_> = first
+        .spans
+        .iter()
+        .filter(|span| span.kind == "CONSUMER" && span.attribute("error.type") != "")
+        .collect();
+    assert_eq!(failed.len(), 1, "{first:#?}");
+    let sent = first.spans.iter().find(|span| span.id == failed[0].parent).expect("its parent is there");
+    assert_eq!((sent.kind, sent.service.as_str()), ("PRODUCER", "http_server"));
+
+    let jaeger = &*system.jaeger();
+    eventually("Jaeger shows the later run and its link", async || {
+        let shown = jaeger.trace(&later).await?;
+        let root = shown.iter().find(|span| span.parent.is_empty()).ok_or(format!("{shown:#?}"))?;
+        let linked = [(request.clone(), failed[0].id.clone())];
+        let whole = root.kind == "consumer" && root.service == "worker" && root.links == linked;
+        if whole { Ok(()) } else { Err(format!("{shown:#?}, {:?} wanted", linked)) }
+    })
+    .await;
 }

@@ -83,19 +83,6 @@ async fn received(receiver: &Receiver, count: usize) -> Vec<Received> {
     .await
 }
 
-/// The story once this many runs of tasks have told their parts.
-async fn story_with_runs(system: &System, id: &str, runs: usize) -> Story {
-    let files = system.files();
-    eventually(&format!("{runs} runs in the story of {id}"), async || {
-        let story = Story::read(&files, id);
-        story.is_whole(&TO_THE_API)?;
-        let consumers = story.spans.iter().filter(|span| span.kind == "CONSUMER").count();
-        let lines = story.lines.iter().filter(|line| line.0["message"] == "task").count();
-        if (consumers, lines) == (runs, runs) { Ok(story) } else { Err(format!("{consumers} {lines}")) }
-    })
-    .await
-}
-
 /// What `throughline trace` prints.
 fn told(system: &System, id: &str, flags: &[&str]) -> String {
     let mut command = Command::new(throughline());
@@ -129,7 +116,7 @@ async fn check_one_story(system: System) {
         assert_eq!(event.header("webhook-signature"), expected);
     }
 
-    let story = story_with_runs(&system, &id, 3).await;
+    let story = system.story_with_runs(&id, &TO_THE_API, 3).await;
     let of = |id: &str| story.spans.iter().find(|span| span.id == id).unwrap();
     let runs: Vec<_> = story.spans.iter().filter(|span| span.kind == "CONSUMER").collect();
     for run in &runs {

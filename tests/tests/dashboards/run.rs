@@ -85,11 +85,7 @@ impl Run {
         let created = client.post("/api/bookings", &booking(&hall, 1)).await;
         assert_eq!(created.status, 201, "{created:?}");
         // A pending booking is kept by no cache, and a worker would stand still with the tables that are held below.
-        eventually_within(Duration::from_secs(10), "the booking is confirmed", async || {
-            let answer = client.get(created.header("location")).await;
-            if answer.json()["status"] == "confirmed" { Ok(()) } else { Err(format!("{answer:?}")) }
-        })
-        .await;
+        client.until_confirmed(created.header("location")).await;
         let overlapping = client.post("/api/bookings", &booking(&hall, 1)).await;
         assert_eq!(overlapping.status, 409, "{overlapping:?}");
         for _ in 0..3 {
