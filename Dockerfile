@@ -8,18 +8,21 @@ ARG RUST_IMAGE=rust:1.95-bookworm
 # The C library and little else: no shell, no package manager. `throughline ready` is the health check.
 ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot
 
+FROM ${RUST_IMAGE} AS source
+WORKDIR /source
+COPY . .
+# Cargo wants to see what is only for tests and benches, and builds nothing of it: emptied, a change there changes nothing here.
+RUN find tests crates/*/tests crates/*/benches -name '*.rs' -exec truncate --size=0 {} +
+
 FROM ${RUST_IMAGE} AS build
 WORKDIR /source
-COPY Cargo.toml Cargo.lock ./
-COPY crates crates
-# A member of the workspace: cargo wants to see it, and builds nothing of it.
-COPY tests tests
+COPY --from=source /source .
 # Dependencies are built once and kept in the cache mounts. What is ours is built again whenever a file of it changed: cargo
 # goes by times, and the file of another checkout may be older than what was built here from a different one. The line
-# tables, for the stack traces of panics, are compressed: they halve the image, and are read only then.
+# tables, for the stack traces of panics, are compressed: it makes the program half as large.
 RUN --mount=type=cache,id=throughline-registry,target=/usr/local/cargo/registry \
     --mount=type=cache,id=throughline-target,target=/source/target,sharing=locked \
-    find crates tests -type f -exec touch {} + \
+    find crates -type f -exec touch {} + \
     && cargo build --release --locked --package throughline \
     && mkdir /built \
     && objcopy --compress-debug-sections=zlib target/release/throughline /built/throughline
