@@ -31,7 +31,8 @@ impl Prometheus {
         // As docker-compose.yml has it, but for the times.
         let text = format!(
             "global: {{ scrape_interval: 1s }}\nscrape_configs:\n  - job_name: throughline\n    honor_labels: true\n    \
-             static_configs: [{{ targets: ['{}', '{}'] }}]\n",
+             static_configs: [{{ targets: ['{}'] }}]\n  - job_name: otel-collector\n    \
+             static_configs: [{{ targets: ['{}'] }}]\n",
             collector.metrics(),
             collector.own_metrics()
         );

@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use sha2::Sha256;
 use tests::{
-    Answer, Received, Receiver, Reply, Service, Story, System, eventually, eventually_within, throughline,
+    Answer, Parts, Received, Receiver, Reply, Service, System, eventually, eventually_within, throughline,
 };
 use tokio::sync::Notify;
 
@@ -34,7 +34,7 @@ struct Workless {
 
 impl Workless {
     async fn sqlite() -> Self {
-        let system = System::builder().workers(0).start().await;
+        let system = System::builder().parts(Parts::Embedded).workers(0).start().await;
         let database = format!("sqlite:{}", system.data().join("bookings.db").display());
         Self { system, database }
     }

@@ -21,7 +21,6 @@
 //!
 //! `spans` is flat, each span before what it caused (`depth` says how deep), siblings in time order; `gaps[].kind` is
 //! `caller`, `span`, `circle` or `spans`. `lines` is in time order; `line` is the object as it was written.
-//! `runs` are the stories of the other traces that this one goes on in or goes on from, in time order, in this same form.
 //! `runs` are the stories of other traces that this one goes on in or goes on from, in time order, each in this form.
 
 use serde::Serialize;

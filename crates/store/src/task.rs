@@ -38,7 +38,7 @@ pub struct Task {
     pub idempotency_key: String,
     /// The span that enqueued it.
     pub trace: Option<Carried>,
-    /// `traceparent` of its first run, where that one has ended.
+    /// `traceparent` of the earliest of its runs whose end was written.
     pub first_run: Option<String>,
     /// Where it stands.
     pub state: State,
@@ -179,6 +179,11 @@ pub enum Outcome {
         error: String,
         /// From when on.
         retry_at: Timestamp,
+    },
+    /// Its worker stops before it is done: it is due again at once, also if this was its last run.
+    GivenBack {
+        /// Why: for people to read. No secrets.
+        error: String,
     },
     /// It is dead: another run would end no better.
     Hopeless {

@@ -2,8 +2,8 @@
 //!
 //! Three things wake it: a commit that enqueued a task (PostgreSQL tells it, SQLite's file is looked at every 20 ms), the
 //! time of the next task that waits for its time or whose lease expires, and, because a notice can be lost with the
-//! connection or the process that should have told it, a look every few seconds. Promises: whoever claims until nothing is left and then waits misses no task; a database that is
-//! away is not asked in a tight loop.
+//! connection or the process that should have told it, a look every few seconds. Promises: whoever claims until nothing is
+//! left and then waits misses no task; a database that is away is not asked in a tight loop.
 
 use std::time::Duration;
 

@@ -14,7 +14,7 @@ use opentelemetry::{
     metrics::{Counter, Histogram},
     trace::TraceContextExt as _,
 };
-use store::{Ended, Kind, State, Task};
+use store::{Ended, Kind, State, Task, Timestamp};
 use telemetry::{Carried, Context, Span, SpanContext, names};
 
 use crate::outcome::Failure;
@@ -66,7 +66,7 @@ impl Telling {
     /// A run begins.
     pub(crate) fn begin(task: &Task) -> Self {
         let kind = label(task);
-        let wait = task.started_at.map_or(Duration::ZERO, |started| started.since(task.run_at));
+        let wait = Timestamp::now().since(task.run_at);
         let name: Cow<'static, str> = format!("process {kind}").into();
         let attributes = vec![
             KeyValue::new(names::MESSAGING_SYSTEM, names::TASK_SYSTEM),
@@ -157,7 +157,7 @@ fn enqueued_by(task: &Task) -> Option<SpanContext> {
     task.trace.as_ref().and_then(Carried::span)
 }
 
-/// None where the first run was killed before its end, or is this one.
+/// The earliest run whose end was written; none where there is no such run before this one.
 fn first_run(task: &Task) -> Option<SpanContext> {
     Carried { traceparent: task.first_run.clone()?, tracestate: None }.span()
 }

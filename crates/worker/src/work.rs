@@ -101,7 +101,14 @@ impl Worker {
             let holding = held.hold(run.lease, until);
             runs.spawn(self.clone().run(run, holding));
         }
-        if got >= usize::from(limit) { Next::Place } else { Next::Due }
+        if runs.len() >= usize::from(self.concurrency) {
+            Next::Place
+        } else if got >= usize::from(limit) {
+            // Some of what it got was dead already, and took no place.
+            Next::After(Duration::ZERO)
+        } else {
+            Next::Due
+        }
     }
 
     /// One run, from its claim to its written end.
@@ -176,5 +183,5 @@ fn lost() -> Failure {
 /// Due again at once, for another worker.
 fn given_back() -> (Outcome, Option<Failure>) {
     let failure = Failure::passing("draining", "the worker was stopped before the run had ended");
-    (Outcome::Failed { error: failure.error.clone(), retry_at: Timestamp::now() }, Some(failure))
+    (Outcome::GivenBack { error: failure.error.clone() }, Some(failure))
 }

@@ -112,12 +112,15 @@ fn every_service_is_checked_bounded_pinned_and_started_again() {
 fn the_programs_that_the_tests_build_are_the_versions_that_the_file_pins() {
     let install = read("tests/programs/install");
     let dockerfile = read("Dockerfile");
+    let manifest = read("tests/programs/otelcol.yaml");
     let config = config(&[]);
     let services = services(&config);
     let tag = |service: &str| text(&services[service]["image"]).rsplit(':').next().unwrap_or_default();
     for wanted in [format!("OTELCOL={}\n", tag("otel-collector")), format!("JAEGER={} ", tag("jaeger"))] {
         assert!(install.contains(&wanted), "tests/programs/install has no `{wanted}`");
     }
+    let version = format!("  version: {}\n", tag("otel-collector"));
+    assert!(manifest.contains(&version), "tests/programs/otelcol.yaml has no `{version}`");
     let arguments = services["load_balancer"]["build"]["args"].as_object().expect("the image has arguments");
     for (name, value) in arguments {
         let wanted = format!("ARG {name}={}\n", text(value));

@@ -37,6 +37,15 @@ const FAIL: Sql<'_> = Sql {
         last_error = $3, first_run = coalesce(first_run, $4), lease = NULL, holder = NULL \
         WHERE id = $5 AND lease = $6 RETURNING state",
 };
+/// That a worker stops is not the task's fault: a last run that is given back is made up for.
+const GIVE_BACK: Sql<'_> = Sql::same(
+    "UPDATE",
+    "tasks",
+    "UPDATE tasks SET state = 'queued', due_at = $1, run_at = $1, \
+     max_runs = CASE WHEN runs >= max_runs THEN runs + 1 ELSE max_runs END, \
+     last_error = $2, first_run = coalesce(first_run, $3), lease = NULL, holder = NULL \
+     WHERE id = $4 AND lease = $5 RETURNING state",
+);
 const DISABLE: Sql<'_> = Sql::same(
     "UPDATE",
     "webhooks",
@@ -64,6 +73,7 @@ impl Operation for EndRun {
     async fn run(self, session: &mut Session) -> Result<Ended, Error> {
         let (state, error) = match &self.outcome {
             Outcome::Failed { error, retry_at } => return self.failed(session, error, *retry_at).await,
+            Outcome::GivenBack { error } => return self.given_back(session, error).await,
             Outcome::Hopeless { error } => (State::Dead, told(error)),
             Outcome::Done | Outcome::Confirm | Outcome::Unsubscribe { .. } => (State::Done, Value::Null),
         };
@@ -113,6 +123,19 @@ impl EndRun {
         ];
         let rows = session.rows(&FAIL, &values).await?;
         // They wait for the next time that they know of.
+        session.wake_workers();
+        rows.first().map_or(Ok(Ended::Lost), |row| super::state(row, 0).map(Ended::Now))
+    }
+
+    async fn given_back(&self, session: &mut Session, error: &str) -> Result<Ended, Error> {
+        let values = [
+            Value::Time(self.now),
+            told(error),
+            self.first_run(),
+            Value::Id(self.lease.task),
+            Value::Id(self.lease.token),
+        ];
+        let rows = session.rows(&GIVE_BACK, &values).await?;
         session.wake_workers();
         rows.first().map_or(Ok(Ended::Lost), |row| super::state(row, 0).map(Ended::Now))
     }
