@@ -26,7 +26,11 @@ fn usage_errors_exit_64_and_name_the_setting_and_the_accepted_form() {
     check(&["fly"], 64, &["unrecognized subcommand 'fly'"]);
     check(&["up", "--servers", "0"], 64, &["--servers <NUMBER>", "a whole number from 1 to 32"]);
     check(&["load-balancer", "--drain-timeout", "10"], 64, &["--drain-timeout <DURATION>", "`10s`"]);
-    check(&["worker", "--concurrency", "0"], 64, &["--concurrency <NUMBER>", "a whole number from 1 to 1000"]);
+    check(
+        &["worker", "--concurrency", "0"],
+        64,
+        &["--concurrency <NUMBER>", "a whole number from 1 to 1000"],
+    );
     check(&["worker", "--lease", "1ms"], 64, &["--lease <DURATION>", "a duration from `1s` to `24h`"]);
     check(&["worker", "--database-url", "mysql://x"], 64, &["--database-url", "postgres://"]);
     check(&["http-server", "--threads", "many"], 64, &["--threads <NUMBER>", "a whole number from 1 to 256"]);
