@@ -1,4 +1,5 @@
 //! From the request to the worker and on to a webhook's receiver: one story; and workers that fail, drain and are killed.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
     collections::{HashMap, HashSet},
