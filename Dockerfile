@@ -15,14 +15,17 @@ COPY . .
 RUN find tests crates/*/tests crates/*/benches -name '*.rs' -exec truncate --size=0 {} +
 
 FROM ${RUST_IMAGE} AS build
-WORKDIR /source
-COPY --from=source /source .
-# Dependencies are built once and kept in the cache mounts. What is ours is built again whenever a file of it changed: cargo
-# goes by times, and the file of another checkout may be older than what was built here from a different one. The line
-# tables, for the stack traces of panics, are compressed: it makes the program half as large.
+COPY --from=source /source /source
+WORKDIR /build
+# `/build` stays from one image to the next: only files that differ are brought there, because cargo builds again what is newer
+# than its last build, and only what is. The line tables, for the stack traces of panics, are compressed: it makes the program
+# half as large.
 RUN --mount=type=cache,id=throughline-registry,target=/usr/local/cargo/registry \
-    --mount=type=cache,id=throughline-target,target=/source/target,sharing=locked \
-    find crates -type f -exec touch {} + \
+    --mount=type=cache,id=throughline-build,target=/build,sharing=locked \
+    (cd /source && find . -type f) | while read -r file; do \
+        cmp -s "/source/$file" "$file" || install -D "/source/$file" "$file" || exit 1; \
+    done \
+    && find . -path ./target -prune -o -type f -print | while read -r file; do [ -e "/source/$file" ] || rm "$file"; done \
     && cargo build --release --locked --package throughline \
     && mkdir /built \
     && objcopy --compress-debug-sections=zlib target/release/throughline /built/throughline

@@ -81,7 +81,7 @@ async fn the_first_run_of_a_task_is_in_the_requests_trace_and_a_later_one_links_
     let failed: Vec<_> = first
         .spans
         .iter()
-        .filter(|span| span.kind == "CONSUMER" && span.attribute("error.type") != "")
+        .filter(|span| span.kind == "CONSUMER" && !span.attribute("error.type").is_empty())
         .collect();
     assert_eq!(failed.len(), 1, "{first:#?}");
     let sent = first.spans.iter().find(|span| span.id == failed[0].parent).expect("its parent is there");
