@@ -35,7 +35,9 @@ impl Held {
     /// When they do not within ten seconds.
     pub async fn wait_for_waiters(&self, count: i64) {
         // Not from pg_stat_activity: within a transaction, and the holder is in one, its rows stand still.
-        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+        // And of this database alone: the tests of one process share a cluster.
+        let waiting = "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database \
+                       WHERE NOT granted AND datname = current_database()";
         eventually(&format!("{count} statements wait in {}", self.database), async || {
             let row = self.holder.query_one(waiting, &[]).await.expect("the holder's connection lives");
             let waiters: i64 = row.get(0);
