@@ -50,7 +50,7 @@ impl<'a> Representation<'a> {
             run_at: task.run_at,
             started_at: task.started_at,
             finished_at: task.finished_at,
-            trace_id: task.trace.as_ref().and_then(telemetry::Carried::trace_id),
+            trace_id: task.trace_id(),
         }
     }
 }

@@ -65,6 +65,11 @@ pub struct Task {
 impl Task {
     /// What is kept of an error's text.
     pub const ERROR_CHARACTERS: usize = 1_000;
+
+    /// The trace that enqueued it: 32 hex digits.
+    pub fn trace_id(&self) -> Option<String> {
+        self.trace.as_ref().and_then(Carried::trace_id)
+    }
 }
 
 /// What we know how to do.

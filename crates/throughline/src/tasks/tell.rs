@@ -118,7 +118,7 @@ impl Tell {
             ),
         );
         for task in tasks {
-            let trace = trace_id(task).unwrap_or_else(|| "-".into());
+            let trace = task.trace_id().unwrap_or_else(|| "-".into());
             let runs = format!("{}/{}", task.runs, task.max_runs);
             let error: String =
                 plain(task.last_error.as_deref().unwrap_or_default()).chars().take(ERROR_WIDTH).collect();
@@ -155,7 +155,7 @@ impl Tell {
             ("ended", time(task.finished_at)),
             ("last error", task.last_error.as_deref().map(plain)),
             ("payload", Some(plain(&task.payload))),
-            ("trace", trace_id(task).map(|trace| format!("{trace} (throughline trace {trace})"))),
+            ("trace", task.trace_id().map(|trace| format!("{trace} (throughline trace {trace})"))),
         ] {
             if let Some(value) = value {
                 line(&mut text, format_args!("{name:<10}  {value}"));
@@ -186,7 +186,7 @@ impl<'a> TaskObject<'a> {
             state: task.state.as_str(),
             runs: task.runs,
             max_runs: task.max_runs,
-            trace_id: trace_id(task),
+            trace_id: task.trace_id(),
             booking_id: task.booking,
             webhook_id: task.webhook,
             created_at: task.created_at,
@@ -199,10 +199,6 @@ impl<'a> TaskObject<'a> {
             payload,
         }
     }
-}
-
-fn trace_id(task: &Task) -> Option<String> {
-    task.trace.as_ref().and_then(|trace| trace.trace_id())
 }
 
 /// On one line, and without what could steer a terminal: anybody may have written into the tables.

@@ -4,6 +4,8 @@
 //! what another claim is taking just now; on SQLite claims take turns, as all writers do.
 //! An expired lease was a run. If it was the last one, the task is dead, and is given back as such.
 
+use std::sync::LazyLock;
+
 use uuid::Uuid;
 
 use super::{COLUMNS, read};
@@ -14,6 +16,10 @@ use crate::{
     task::{Claim, Claimed, Lease, Run, State},
     value::Value,
 };
+
+static POSTGRES: LazyLock<String> =
+    LazyLock::new(|| statement("= ANY (ARRAY(", "FOR UPDATE SKIP LOCKED))", "::timestamptz", "::uuid"));
+static SQLITE: LazyLock<String> = LazyLock::new(|| statement("IN (", ")", "", ""));
 
 #[derive(Debug)]
 pub(crate) struct ClaimTasks {
@@ -39,11 +45,7 @@ impl Operation for ClaimTasks {
             Value::Time(claim.now),
             Value::Integer(claim.limit.into()),
         ];
-        let (postgres, sqlite) = (
-            statement("= ANY (ARRAY(", "FOR UPDATE SKIP LOCKED))", "::timestamptz", "::uuid"),
-            statement("IN (", ")", "", ""),
-        );
-        let sql = Sql { operation: "UPDATE", table: "tasks", postgres: &postgres, sqlite: &sqlite };
+        let sql = Sql { operation: "UPDATE", table: "tasks", postgres: &POSTGRES, sqlite: &SQLITE };
         let mut claimed = Claimed::default();
         for row in session.rows(&sql, &values).await? {
             let task = read(&row)?;

@@ -121,10 +121,7 @@ impl EndRun {
             Value::Id(self.lease.task),
             Value::Id(self.lease.token),
         ];
-        let rows = session.rows(&FAIL, &values).await?;
-        // They wait for the next time that they know of.
-        session.wake_workers();
-        rows.first().map_or(Ok(Ended::Lost), |row| super::state(row, 0).map(Ended::Now))
+        not_done(session, &FAIL, &values).await
     }
 
     async fn given_back(&self, session: &mut Session, error: &str) -> Result<Ended, Error> {
@@ -135,14 +132,20 @@ impl EndRun {
             Value::Id(self.lease.task),
             Value::Id(self.lease.token),
         ];
-        let rows = session.rows(&GIVE_BACK, &values).await?;
-        session.wake_workers();
-        rows.first().map_or(Ok(Ended::Lost), |row| super::state(row, 0).map(Ended::Now))
+        not_done(session, &GIVE_BACK, &values).await
     }
 
     fn first_run(&self) -> Value {
         self.run.clone().map_or(Value::Null, Value::Text)
     }
+}
+
+/// Writes the end of a run after which its task may be queued again.
+async fn not_done(session: &mut Session, sql: &Sql<'_>, values: &[Value]) -> Result<Ended, Error> {
+    let rows = session.rows(sql, values).await?;
+    // They wait for the next time that they know of.
+    session.wake_workers();
+    rows.first().map_or(Ok(Ended::Lost), |row| super::state(row, 0).map(Ended::Now))
 }
 
 /// A booking that was cancelled, removed or confirmed meanwhile stays as it is.
