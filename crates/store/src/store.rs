@@ -9,7 +9,8 @@ use crate::{
     error::Said,
     once::RunningKeys,
     operations::{
-        ChangeBooking, Create, Expire, FindVersion, Get, KNOWN, List, Migrate, Operation, Outcome, Ping,
+        ChangeBooking, Create, Expire, FindVersion, Get, IsCurrent, KNOWN, List, Migrate, Operation, Outcome,
+        Ping,
     },
     postgres, sqlite,
 };
@@ -46,8 +47,7 @@ impl Store {
     /// on the current Tokio runtime, whichever calls later.
     pub async fn open(url: &str, settings: &Settings) -> Result<Store, OpenError> {
         let store = Self::connect(url, settings, sqlite::Pool::new)?;
-        let found = store.run(Migrate { now: Timestamp::now() }).await;
-        let found = found.map_err(|error| OpenError::Database {
+        let found = store.prepare().await.map_err(|error| OpenError::Database {
             doing: format!("prepare {}", store.place()),
             source: Box::new(error),
         })?;
@@ -69,6 +69,14 @@ impl Store {
             Ordering::Less => Err(OpenError::Older { found, known: KNOWN }),
             Ordering::Greater => Err(OpenError::Newer { found, known: KNOWN }),
         }
+    }
+
+    /// Brings the tables up to date, and says of which version they were.
+    async fn prepare(&self) -> Result<i64, Error> {
+        if self.run(IsCurrent).await? {
+            return Ok(KNOWN);
+        }
+        self.run(Migrate { now: Timestamp::now() }).await
     }
 
     fn connect(

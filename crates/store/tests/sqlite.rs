@@ -212,6 +212,15 @@ async fn a_panic_in_a_decision_costs_one_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_up_to_date_is_opened_while_somebody_writes() {
+    let file = File::new();
+    Store::open(file.url(), &behaviour::impatient()).await.unwrap().close();
+    let _writing = file.hold().await;
+    let opened = Store::open(file.url(), &behaviour::impatient()).await;
+    assert!(opened.is_ok(), "{opened:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_stores_on_one_database_take_turns() {
     bounds::two_stores_on_one_database_take_turns(&File::new()).await;
 }

@@ -30,6 +30,13 @@ const CREATE: Sql<'_> = Sql {
     sqlite: "CREATE TABLE IF NOT EXISTS schema_versions \
         (version INTEGER PRIMARY KEY, applied_at INTEGER NOT NULL) STRICT",
 };
+/// One or none. A missing table is no error here, as it would be in [`FIND`].
+const COUNT: Sql<'_> = Sql {
+    operation: "SELECT",
+    table: "schema_versions",
+    postgres: "SELECT count(*) FROM pg_class WHERE oid = to_regclass('schema_versions')",
+    sqlite: "SELECT count(*) FROM sqlite_master WHERE name = 'schema_versions'",
+};
 const FIND: Sql<'_> =
     Sql::same("SELECT", "schema_versions", "SELECT coalesce(max(version), 0) FROM schema_versions");
 const NOTE: Sql<'_> = Sql::same(
@@ -54,8 +61,7 @@ impl Operation for Migrate {
             session.execute(&LOCK, &[]).await?;
         }
         session.batch(&CREATE).await?;
-        let rows = session.rows(&FIND, &[]).await?;
-        let found = rows.first().map(|row| row.integer(0)).transpose()?.unwrap_or_default();
+        let found = FindVersion.run(session).await?;
         for (version, (postgres, sqlite)) in (1..).zip(STEPS) {
             if version > found {
                 let step = Sql { operation: "MIGRATE", table: "", postgres, sqlite };
@@ -64,6 +70,28 @@ impl Operation for Migrate {
             }
         }
         Ok(found)
+    }
+}
+
+/// Whether the tables are of the version that this program knows: then a start takes none of the locks of [`Migrate`], for
+/// which it would have to wait beside all who write.
+#[derive(Debug)]
+pub(crate) struct IsCurrent;
+
+impl Operation for IsCurrent {
+    /// It does not; but a start, which may have to migrate, opens no second connection for it on SQLite.
+    const WRITES: bool = true;
+    type Output = bool;
+    type Error = Error;
+
+    fn needs_no_transaction(&self) -> bool {
+        true
+    }
+
+    async fn run(self, session: &mut Session) -> Result<bool, Error> {
+        let rows = session.rows(&COUNT, &[]).await?;
+        let tables = rows.first().map(|row| row.integer(0)).transpose()?.unwrap_or_default();
+        Ok(tables > 0 && FindVersion.run(session).await? == KNOWN)
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) use create::{Create, Outcome};
 pub(crate) use expire::Expire;
 pub(crate) use get::Get;
 pub(crate) use list::List;
-pub(crate) use migrate::{FindVersion, KNOWN, Migrate};
+pub(crate) use migrate::{FindVersion, IsCurrent, KNOWN, Migrate};
 pub(crate) use ping::Ping;
 pub(crate) use task::{
     CancelTask, ClaimTasks, CountDead, CountTasks, CountWaiting, EndRun, Enqueue, GetTask, ListTasks,
@@ -52,8 +52,8 @@ pub(crate) trait Operation: Send + 'static {
     type Output: Send + 'static;
     type Error: From<Error> + Send + 'static;
 
-    /// Whether it is one statement, which is a transaction by itself: two round trips less.
-    fn is_one_statement(&self) -> bool {
+    /// Whether it only reads, or is one statement, which is a transaction by itself: two round trips less.
+    fn needs_no_transaction(&self) -> bool {
         !Self::WRITES
     }
 
@@ -66,7 +66,7 @@ pub(crate) async fn transact<O: Operation>(
     session: &mut Session,
     operation: O,
 ) -> Result<O::Output, O::Error> {
-    if operation.is_one_statement() {
+    if operation.needs_no_transaction() {
         return operation.run(session).await;
     }
     session.begin().await?;

@@ -32,7 +32,7 @@ impl Operation for ClaimTasks {
     type Output = Claimed;
     type Error = Error;
 
-    fn is_one_statement(&self) -> bool {
+    fn needs_no_transaction(&self) -> bool {
         true
     }
 

@@ -66,7 +66,7 @@ impl Operation for EndRun {
     type Output = Ended;
     type Error = Error;
 
-    fn is_one_statement(&self) -> bool {
+    fn needs_no_transaction(&self) -> bool {
         !matches!(self.outcome, Outcome::Confirm | Outcome::Unsubscribe { .. })
     }
 

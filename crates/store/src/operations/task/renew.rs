@@ -24,7 +24,7 @@ impl Operation for Renew {
     type Output = Vec<Lease>;
     type Error = Error;
 
-    fn is_one_statement(&self) -> bool {
+    fn needs_no_transaction(&self) -> bool {
         self.leases.len() == 1
     }
 
