@@ -60,11 +60,6 @@ impl Jaeger {
         self.program = Some(program);
     }
 
-    /// Kills it; its traces are lost.
-    pub fn kill(&mut self) {
-        self.program = None;
-    }
-
     /// Its OTLP/HTTP endpoint, whether it runs or not.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address(4318))

@@ -26,6 +26,8 @@ mod binary;
 mod client;
 /// The real Collector.
 mod collector;
+/// A directory of a test's own.
+mod directory;
 /// A table that is held, so that a request can be caught in flight.
 mod held;
 /// A real Prometheus.
@@ -44,11 +46,12 @@ mod wait;
 pub use binary::throughline;
 pub use client::{Answer, Client};
 pub use collector::Collector;
+pub use directory::Directory;
 pub use held::Held;
 pub use jaeger::Jaeger;
 pub use prometheus::Prometheus;
 pub use receiver::{Received, Receiver, Reply};
 pub use service::Service;
-pub use story::{Line, Span, Story};
+pub use story::{Line, Span, Story, whole_lines};
 pub use system::{Parts, Process, System, SystemBuilder};
 pub use wait::{eventually, eventually_within};

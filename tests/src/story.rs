@@ -234,7 +234,10 @@ fn attributes(of: &Value) -> BTreeMap<String, String> {
 }
 
 /// The whole lines of `{signal}*.jsonl` that are wanted. A line without its end is still being written.
-fn whole_lines(directory: &Path, signal: &str, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+///
+/// # Panics
+/// When there is no such directory.
+pub fn whole_lines(directory: &Path, signal: &str, wanted: impl Fn(&str) -> bool) -> Vec<String> {
     let mut files: Vec<_> = fs::read_dir(directory)
         .unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))

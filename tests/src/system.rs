@@ -6,17 +6,16 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::{Client, Collector, Jaeger, Story, eventually, eventually_within, postgres, throughline};
+use crate::{
+    Client, Collector, Directory, Jaeger, Story, eventually, eventually_within, postgres, throughline,
+};
 
 /// What stands behind the services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +58,9 @@ struct Real {
 #[derive(Debug)]
 pub struct System {
     up: Child,
-    directory: PathBuf,
     real: Option<Real>,
+    /// After the processes that write to it.
+    directory: Directory,
     events: Arc<Mutex<Vec<Value>>>,
     ready: Value,
 }
@@ -122,15 +122,11 @@ impl SystemBuilder {
     /// # Panics
     /// When it does not within a minute, with what it said.
     pub async fn start(self) -> System {
-        static COUNTER: AtomicU32 = AtomicU32::new(0);
-        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let directory =
-            std::env::temp_dir().join(format!("throughline-test-{}-{number}", std::process::id()));
-        fs::create_dir_all(&directory).expect("the system's directory can be made");
-        let said = File::create(directory.join("up.stderr")).expect("a file in the new directory");
+        let directory = Directory::new();
+        let said = File::create(directory.path().join("up.stderr")).expect("a file in the new directory");
         let real = match self.parts {
             Parts::Embedded => None,
-            Parts::Real => Some(Real::start(&directory).await),
+            Parts::Real => Some(Real::start(directory.path()).await),
         };
         let database = match (self.database, &real) {
             (None, Some(_)) => Some(postgres::database().await),
@@ -141,7 +137,7 @@ impl SystemBuilder {
         let flags = flags.into_iter().filter_map(|(flag, value)| Some([flag.to_owned(), value?]));
         let mut up = Command::new(throughline())
             .args(["up", "--json", "--port", "0", "--data-dir"])
-            .arg(directory.join("data"))
+            .arg(directory.path().join("data"))
             .args(flags.flatten())
             .args(&self.arguments)
             .envs(self.environment)
@@ -159,11 +155,11 @@ impl SystemBuilder {
                 seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(event);
             }
         });
-        let mut system = System { up, directory, real, events, ready: Value::Null };
+        let mut system = System { up, real, directory, events, ready: Value::Null };
         system.ready = eventually_within(Duration::from_secs(60), "`up` is ready", async || {
             let found = system.events("ready").into_iter().next();
             found.ok_or_else(|| {
-                let said = fs::read_to_string(system.directory.join("up.stderr")).unwrap_or_default();
+                let said = fs::read_to_string(system.directory().join("up.stderr")).unwrap_or_default();
                 format!("{:?}; it said: {said}", system.all_events())
             })
         })
@@ -219,7 +215,16 @@ impl System {
     pub fn otlp_endpoint(&self) -> String {
         match &self.real {
             Some(real) => real.collector.endpoint(),
-            None => format!("http://{}", self.processes("collector")[0].address),
+            None => format!("http://{}", self.otlp_http()),
+        }
+    }
+
+    /// Where the collector takes OTLP/HTTP, whichever it is.
+    pub fn otlp_http(&self) -> SocketAddr {
+        match &self.real {
+            Some(real) => real.collector.http(),
+            // It takes both protocols at both of its addresses.
+            None => self.processes("collector")[0].address,
         }
     }
 
@@ -256,7 +261,7 @@ impl System {
 
     /// The data directory.
     pub fn data(&self) -> PathBuf {
-        self.directory.join("data")
+        self.directory.path().join("data")
     }
 
     /// The process id of `up` itself.
@@ -388,23 +393,17 @@ impl System {
 
     /// Where its files are, for a message.
     pub fn directory(&self) -> &Path {
-        &self.directory
+        self.directory.path()
     }
 }
 
 impl Drop for System {
-    #[expect(clippy::print_stderr, reason = "whoever reads the failed test must know where its files are")]
     fn drop(&mut self) {
         if let Some(pid) = Pid::from_raw(self.up.id().cast_signed()) {
             // Gone already: nothing to end.
             let _ = kill_process(pid, Signal::TERM);
         }
         let _ = self.up.wait();
-        if std::thread::panicking() {
-            eprintln!("the system's files are kept in {}", self.directory.display());
-        } else {
-            let _ = fs::remove_dir_all(&self.directory);
-        }
     }
 }
 

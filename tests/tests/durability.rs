@@ -2,8 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -13,31 +12,11 @@ use std::{
 
 use http::Method;
 use serde_json::{Value, json};
-use tests::{Client, Collector, Jaeger, Parts, System, eventually, eventually_within};
+use tests::{
+    Client, Collector, Directory, Jaeger, Parts, System, eventually, eventually_within, whole_lines,
+};
 
 const WHOLE_PATH: [&str; 3] = ["load_balancer", "cache", "http_server"];
-
-/// A directory of one test; kept when it fails.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(name: &str) -> Directory {
-        let path = std::env::temp_dir().join(format!("throughline-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).expect("a directory can be made");
-        Directory(path)
-    }
-}
-
-impl Drop for Directory {
-    #[expect(clippy::print_stderr, reason = "whoever reads the failed test must know where its files are")]
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("the files are kept in {}", self.0.display());
-        } else {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-}
 
 fn trace_id(number: usize) -> String {
     format!("{:032x}", 0x7ace_0000_0000_usize + number)
@@ -68,12 +47,7 @@ async fn acknowledged(client: &Client, signal: &str, number: usize) -> bool {
 
 /// Those of the trace ids that are nowhere in the signal's files.
 fn missing_in_files(files: &Path, signal: &str, ids: &[String]) -> Vec<String> {
-    let mut text = String::new();
-    for entry in fs::read_dir(files).expect("the Collector's directory").flatten() {
-        if entry.file_name().to_string_lossy().starts_with(signal) {
-            text += &fs::read_to_string(entry.path()).expect("a file of the Collector");
-        }
-    }
+    let text = whole_lines(files, signal, |_| true).concat();
     ids.iter().filter(|id| !text.contains(*id)).cloned().collect()
 }
 
@@ -91,10 +65,10 @@ async fn assert_all_in_jaeger(jaeger: &Jaeger, ids: &[String]) {
 
 #[tokio::test]
 async fn nothing_acknowledged_is_lost_when_the_collector_is_killed_under_load() {
-    let directory = Directory::new("killed");
-    let mut jaeger = Jaeger::new(&directory.0);
+    let directory = Directory::new();
+    let mut jaeger = Jaeger::new(directory.path());
     jaeger.start().await;
-    let mut collector = Collector::start(&directory.0, &jaeger.endpoint()).await;
+    let mut collector = Collector::start(directory.path(), &jaeger.endpoint()).await;
 
     let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let senders: Vec<_> = ["traces", "logs"]
@@ -147,9 +121,9 @@ async fn nothing_acknowledged_is_lost_when_the_collector_is_killed_under_load() 
 
 #[tokio::test]
 async fn what_was_accepted_while_jaeger_was_away_is_there_afterwards() {
-    let directory = Directory::new("away");
-    let mut jaeger = Jaeger::new(&directory.0);
-    let mut collector = Collector::start(&directory.0, &jaeger.endpoint()).await;
+    let directory = Directory::new();
+    let mut jaeger = Jaeger::new(directory.path());
+    let mut collector = Collector::start(directory.path(), &jaeger.endpoint()).await;
     let client = Client::new(collector.http());
     let mut ids = Vec::new();
     let mut send = async |numbers: std::ops::Range<usize>| {

@@ -1,14 +1,10 @@
 //! The embedded collector writes what the real one writes: the same requests, the same lines and spans, member by member.
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::Path};
 
 use http::Method;
 use serde_json::{Value, json};
-use tests::{Client, Parts, System, eventually, postgres};
+use tests::{Client, Parts, System, eventually, postgres, whole_lines};
 
 /// Members whose values differ from run to run; that they are there, and of which type, is compared.
 const MASKED: &[&str] = &[
@@ -108,25 +104,22 @@ async fn the_same_requests_give_the_same_spans_and_lines() {
 
 #[tokio::test]
 async fn what_strangers_send_is_written_alike() {
-    let (embedded, mut real) = (
+    let systems = [
         System::builder().parts(Parts::Embedded).start().await,
         System::builder().parts(Parts::Real).start().await,
-    );
-    let embedded_address: SocketAddr =
-        embedded.otlp_endpoint().trim_start_matches("http://").parse().expect("an address");
-    let real_address = real.collector().http();
+    ];
     let mut compared = 0;
     for (signal, export) in strange_exports() {
         let mark = format!("mark-{compared:04}-of-a-strange-export");
         let body = export.to_string().replace("MARK", &mark);
         let mut written = Vec::new();
-        for (address, files) in [(embedded_address, embedded.files()), (real_address, real.files())] {
-            let client = Client::new(address);
+        for system in &systems {
+            let client = Client::new(system.otlp_http());
             let headers = [("content-type", "application/json")];
             let answer =
                 client.send(client.request(Method::POST, &format!("/v1/{signal}"), &headers, &body)).await;
             assert_eq!(answer.status, 200, "{body}: {answer:?}");
-            written.push(marked_line(&files, signal, &mark).await);
+            written.push(marked_line(&system.files(), signal, &mark).await);
         }
         assert_same(&format!("{signal} of {body}"), &written[..1], &written[1..]);
         compared += 1;
@@ -136,11 +129,8 @@ async fn what_strangers_send_is_written_alike() {
 
 /// The line that holds the mark, once it is there.
 async fn marked_line(files: &Path, signal: &str, mark: &str) -> Value {
-    let file: PathBuf = files.join(format!("{signal}.jsonl"));
-    eventually(&format!("{mark} in {}", file.display()), async || {
-        let text = std::fs::read_to_string(&file).map_err(|error| error.to_string())?;
-        let line = text.lines().find(|line| line.contains(mark)).ok_or("not there")?;
-        serde_json::from_str::<Value>(line).map_err(|error| format!("{error}: {line}"))
+    eventually(&format!("{mark} in {signal}"), async || {
+        objects(files, signal, mark).pop().ok_or("it is not there")
     })
     .await
 }
@@ -251,7 +241,7 @@ fn strange_exports() -> Vec<(&'static str, Value)> {
 fn spans(files: &Path, id: &str) -> Vec<Value> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let mut spans = Vec::new();
-    for export in whole_lines(&files.join("traces.jsonl"), id) {
+    for export in objects(files, "traces", id) {
         for resource in list(&export["resourceSpans"]) {
             for scope in list(&resource["scopeSpans"]) {
                 for span in list(&scope["spans"]).into_iter().filter(|span| span["traceId"] == id) {
@@ -265,13 +255,16 @@ fn spans(files: &Path, id: &str) -> Vec<Value> {
 }
 
 fn lines(files: &Path, id: &str) -> Vec<Value> {
-    whole_lines(&files.join("logs.jsonl"), id).into_iter().filter(|line| line["trace_id"] == id).collect()
+    objects(files, "logs", id).into_iter().filter(|line| line["trace_id"] == id).collect()
 }
 
-fn whole_lines(file: &Path, with: &str) -> Vec<Value> {
-    let text = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-    let lines = text.lines().filter(|line| line.contains(with));
-    lines.map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+/// The whole lines of a signal's files that hold this text.
+fn objects(files: &Path, signal: &str, with: &str) -> Vec<Value> {
+    let lines = whole_lines(files, signal, |line| line.contains(with));
+    lines
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
 }
 
 /// Stable marks instead of ids, by the order of their first appearance.

@@ -9,7 +9,7 @@ use std::{
     process::Command,
 };
 
-use tests::Story;
+use tests::{Directory, Story};
 
 use crate::{
     engine::{Engine, compose, output, tell},
@@ -24,13 +24,12 @@ const PORTS: [(&str, &str); 4] = [
     ("grafana", "GRAFANA_PORT"),
 ];
 
-/// A project; its directory is removed when dropped, and kept, with what its containers said, after a failure. Its
-/// containers end with the engine.
+/// A project. After a failure its directory holds what its containers said. They end with the engine.
 #[derive(Debug)]
 pub(crate) struct Project<'e> {
     engine: &'e Engine,
     name: String,
-    directory: PathBuf,
+    directory: Directory,
     ports: Vec<u16>,
 }
 
@@ -44,14 +43,12 @@ impl Project<'_> {
             .collect();
         let port = |held: &TcpListener| held.local_addr().expect("a bound socket has an address").port();
         let name = format!("throughline-test-{:016x}", RandomState::new().hash_one(std::process::id()));
-        let directory = std::env::temp_dir().join(&name);
-        fs::create_dir_all(&directory).expect("the project's directory can be made");
-        Project { engine, name, directory, ports: held.iter().map(port).collect() }
+        Project { engine, name, directory: Directory::new(), ports: held.iter().map(port).collect() }
     }
 
     /// Where the Collector's files are; the first start makes it.
     pub(crate) fn telemetry(&self) -> PathBuf {
-        self.directory.join("telemetry")
+        self.directory.path().join("telemetry")
     }
 
     /// What the Collector's files tell of one request by now.
@@ -179,11 +176,8 @@ impl Drop for Project<'_> {
             for (file, arguments) in [("containers", ["ps", "--all"]), ("output", ["logs", "--no-color"])] {
                 let said = self.command(&arguments).output().map(|output| output.stdout).unwrap_or_default();
                 // What matters more is the failure itself.
-                let _ = fs::write(self.directory.join(file), said);
+                let _ = fs::write(self.directory.path().join(file), said);
             }
-            tell(&format!("the project's files are kept in {}", self.directory.display()));
-        } else {
-            let _ = fs::remove_dir_all(&self.directory);
         }
     }
 }

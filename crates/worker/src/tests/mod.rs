@@ -14,7 +14,6 @@ mod poison;
 mod telling;
 
 use std::{
-    path::PathBuf,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -23,7 +22,7 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use opentelemetry::context::FutureExt as _;
 use store::{Backoff, Enqueued, NewTask, Outcome, Secret, State, Store, Task, Timestamp, Webhook};
 use telemetry::{Carried, Span, testing};
-use tests::{eventually, eventually_within};
+use tests::{Directory, eventually, eventually_within};
 use tokio::{sync::oneshot, task::JoinHandle};
 use uuid::Uuid;
 
@@ -37,18 +36,16 @@ const KEY: [u8; 24] = *b"the key of a test's hook";
 struct Database {
     store: Store,
     url: String,
-    directory: Option<PathBuf>,
+    /// A worker that is still ending may hold it; the system's temporary directory is no place for long.
+    _directory: Option<Directory>,
 }
 
 impl Database {
     async fn sqlite() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("throughline-worker-{}-{number}", std::process::id());
-        let directory = std::env::temp_dir().join(name);
-        let url = format!("sqlite:{}", directory.join("bookings.db").display());
+        let directory = Directory::new();
+        let url = format!("sqlite:{}", directory.path().join("bookings.db").display());
         let mut database = Self::on(url).await;
-        database.directory = Some(directory);
+        database._directory = Some(directory);
         database
     }
 
@@ -58,7 +55,7 @@ impl Database {
 
     async fn on(url: String) -> Self {
         testing::capture();
-        Self { store: opened(&url).await, url, directory: None }
+        Self { store: opened(&url).await, url, _directory: None }
     }
 
     /// Enqueues a task within a request of its own, and gives the request's trace with the task's id.
@@ -102,10 +99,6 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         self.store.close();
-        self.directory.take().into_iter().for_each(|directory| {
-            // A worker that is still ending may hold it; the system's temporary directory is no place for long.
-            let _ = std::fs::remove_dir_all(directory);
-        });
     }
 }
 
