@@ -65,6 +65,8 @@ pub enum OpenError {
     /// The URL is no place of a database: nothing was opened.
     #[error("the database's URL must be {expected}")]
     Url {
+        /// What was given: its beginning only, because a password may follow.
+        given: String,
         /// The accepted form.
         expected: &'static str,
         /// What is wrong with the URL's parts, never its secrets.
@@ -98,6 +100,17 @@ pub enum OpenError {
         /// The newest of ours.
         known: i64,
     },
+}
+
+impl OpenError {
+    pub(crate) fn url(
+        url: &str,
+        expected: &'static str,
+        source: Option<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        let given = format!("{}:…", url.split(':').next().unwrap_or_default());
+        OpenError::Url { given, expected, source }
+    }
 }
 
 /// One statement that failed: what the span says of it, and what it means.

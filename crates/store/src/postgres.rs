@@ -328,14 +328,14 @@ fn meaning(code: &str) -> Meaning {
 fn config(url: &str, settings: &Settings) -> Result<Config, OpenError> {
     let expected = "`postgres://USER:PASSWORD@HOST:PORT/DATABASE`";
     let mut config: Config =
-        url.parse().map_err(|error| OpenError::Url { expected, source: Some(Box::new(error)) })?;
+        url.parse().map_err(|error| OpenError::url(url, expected, Some(Box::new(error))))?;
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-        return Err(OpenError::Url { expected, source: None });
+        return Err(OpenError::url(url, expected, None));
     }
     if config.get_ssl_mode() == SslMode::Require {
         let expected =
             "without `sslmode=require`: TLS to PostgreSQL is not supported, so keep it on a private network";
-        return Err(OpenError::Url { expected, source: None });
+        return Err(OpenError::url(url, expected, None));
     }
     if config.get_application_name().is_none() {
         config.application_name("throughline");

@@ -92,7 +92,7 @@ impl Store {
             Database::Postgres(Arc::new(postgres::Pool::new(url, settings)?))
         } else {
             let expected = "`postgres://USER:PASSWORD@HOST:PORT/DATABASE` or `sqlite:PATH`";
-            return Err(OpenError::Url { expected, source: None });
+            return Err(OpenError::url(url, expected, None));
         };
         Ok(Store { database, running: RunningKeys::default() })
     }

@@ -65,9 +65,7 @@ pub fn run(mut settings: Settings) -> ExitCode {
 }
 
 async fn open(settings: Settings, holder: String, life: &mut Life) -> Result<(), service::Error> {
-    let store = Store::open(&settings.database_url, &settings.store())
-        .await
-        .map_err(|error| refused(&settings, error))?;
+    let store = Store::open(&settings.database_url, &settings.store()).await.map_err(refused)?;
 
     let asked = store.clone();
     life.ready_when("database", move || {
@@ -117,14 +115,11 @@ fn worker(store: Store, holder: String, settings: &Settings) -> Result<Worker, s
     })
 }
 
-fn refused(settings: &Settings, error: OpenError) -> service::Error {
+fn refused(error: OpenError) -> service::Error {
     match error {
-        // The URL may hold a password: only its beginning is told.
-        OpenError::Url { expected, .. } => service::Error::Usage {
-            setting: "--database-url",
-            value: format!("{}:…", settings.database_url.split(':').next().unwrap_or_default()),
-            expected: expected.into(),
-        },
+        OpenError::Url { given, expected, .. } => {
+            service::Error::Usage { setting: "--database-url", value: given, expected: expected.into() }
+        }
         error => service::Error::Start { doing: "open the database".into(), source: Box::new(error) },
     }
 }
