@@ -20,6 +20,8 @@ pub mod postgres;
 /// A real program beside the system under test.
 pub mod program;
 
+/// A certificate authority of a test's own.
+mod authority;
 /// The binary under test: built once, from this checkout.
 mod binary;
 /// An HTTP client that remembers nothing between requests.
@@ -43,6 +45,7 @@ mod system;
 /// Waiting for a condition that reports its last state.
 mod wait;
 
+pub use authority::Authority;
 pub use binary::throughline;
 pub use client::{Answer, Client};
 pub use collector::Collector;

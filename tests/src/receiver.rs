@@ -8,19 +8,26 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response, Version};
 use http_body_util::{BodyExt, Either, Full, StreamBody, combinators::BoxBody};
 use hyper::{
     body::{Frame, Incoming},
     service::service_fn,
 };
-use hyper_util::rt::TokioIo;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
 use tokio::{net::TcpListener, sync::Notify, task::JoinSet};
+use tokio_rustls::TlsAcceptor;
+
+use crate::Authority;
 
 /// A running receiver; its port is closed when it is dropped.
 #[derive(Debug)]
 pub struct Receiver {
     address: SocketAddr,
+    secure: bool,
     received: Arc<Mutex<Vec<Received>>>,
     serving: JoinSet<()>,
 }
@@ -28,6 +35,8 @@ pub struct Receiver {
 /// One request, whole.
 #[derive(Clone, Debug)]
 pub struct Received {
+    /// The protocol that it came by.
+    pub version: Version,
     /// Its method.
     pub method: Method,
     /// Its path and query.
@@ -62,24 +71,44 @@ impl Receiver {
     /// # Panics
     /// When there is no free port.
     pub async fn start(answering: impl Fn(usize, &Received) -> Reply + Send + Sync + 'static) -> Receiver {
+        Receiver::listen(None, Arc::new(answering)).await
+    }
+
+    /// Starts one that answers 204 to everything, over TLS alone, as `localhost` with a certificate of this authority.
+    ///
+    /// # Panics
+    /// Like [`Receiver::start`].
+    pub async fn secure(authority: &Authority) -> Receiver {
+        let acceptor = TlsAcceptor::from(authority.server("localhost"));
+        Receiver::listen(Some(acceptor), Arc::new(|_, _| Reply::status(204))).await
+    }
+
+    async fn listen(tls: Option<TlsAcceptor>, answering: Arc<Answering>) -> Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
         let received = Arc::new(Mutex::new(Vec::new()));
-        let (answering, kept): (Arc<Answering>, _) = (Arc::new(answering), Arc::clone(&received));
+        let (secure, kept) = (tls.is_some(), Arc::clone(&received));
         let mut serving = JoinSet::new();
         serving.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let (answering, kept) = (Arc::clone(&answering), Arc::clone(&kept));
                 let service = service_fn(move |request| answer(request, answering.clone(), kept.clone()));
+                let tls = tls.clone();
                 connections.spawn(async move {
-                    let serve = hyper::server::conn::http1::Builder::new();
-                    // A client that leaves, or one that is left, is what some tests are about.
-                    let _ = serve.serve_connection(TokioIo::new(stream), service).await;
+                    let serve = auto::Builder::new(TokioExecutor::new());
+                    // A client that leaves or that trusts nobody, or one that is left, is what some tests are about.
+                    match tls {
+                        None => drop(serve.serve_connection(TokioIo::new(stream), service).await),
+                        Some(tls) => {
+                            let Ok(stream) = tls.accept(stream).await else { return };
+                            drop(serve.serve_connection(TokioIo::new(stream), service).await);
+                        }
+                    }
                 });
             }
         });
-        Receiver { address, received, serving }
+        Receiver { address, secure, received, serving }
     }
 
     /// Starts one that answers 204 to everything.
@@ -95,8 +124,11 @@ impl Receiver {
         self.address
     }
 
-    /// `http://…/events`.
+    /// `http://127.0.0.1:…/events`, or `https://localhost:…/events`.
     pub fn url(&self) -> String {
+        if self.secure {
+            return format!("https://localhost:{}/events", self.address.port());
+        }
         format!("http://{}/events", self.address)
     }
 
@@ -151,7 +183,8 @@ async fn answer(
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Broken)?.to_bytes();
     let target = head.uri.to_string();
-    let received = Received { method: head.method, target, headers: head.headers, body };
+    let received =
+        Received { version: head.version, method: head.method, target, headers: head.headers, body };
     let before = {
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.push(received.clone());

@@ -27,7 +27,20 @@ impl Service {
     /// # Panics
     /// When it does not listen within ten seconds, with what it said.
     pub async fn start(role: &str, arguments: &[&str], system: &System) -> Service {
-        Service::start_alone(role, arguments, &system.otlp_endpoint()).await
+        Service::begin(role, arguments, &[], &system.otlp_endpoint()).await
+    }
+
+    /// [`Service::start`] with variables in its environment.
+    ///
+    /// # Panics
+    /// Like [`Service::start`].
+    pub async fn start_with(
+        role: &str,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+        system: &System,
+    ) -> Service {
+        Service::begin(role, arguments, variables, &system.otlp_endpoint()).await
     }
 
     /// [`Service::start`] with any OTLP endpoint, one that nobody serves included.
@@ -35,12 +48,22 @@ impl Service {
     /// # Panics
     /// When it does not listen within ten seconds, with what it said.
     pub async fn start_alone(role: &str, arguments: &[&str], otlp_endpoint: &str) -> Service {
+        Service::begin(role, arguments, &[], otlp_endpoint).await
+    }
+
+    async fn begin(
+        role: &str,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+        otlp_endpoint: &str,
+    ) -> Service {
         // A worker serves nothing.
         let listen: &[&str] = if role == "worker" { &[] } else { &["--listen", "127.0.0.1:0"] };
         let mut child = Command::new(throughline())
             .args([role, "--otlp-endpoint", otlp_endpoint])
             .args(listen)
             .args(arguments)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

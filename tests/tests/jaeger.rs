@@ -1,9 +1,15 @@
 //! What Jaeger shows is what the files hold: the same spans under the same parents.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use serde_json::json;
-use tests::{Parts, Receiver, Reply, Story, System, eventually, eventually_within, jaeger::ShownSpan};
+use tests::{
+    Directory, Parts, Receiver, Reply, Story, System, eventually, eventually_within, jaeger::ShownSpan,
+};
 
 const WHOLE_PATH: [&str; 3] = ["load_balancer", "cache", "http_server"];
 
@@ -54,11 +60,26 @@ async fn a_trace_in_jaeger_is_the_trace_in_the_files() {
 }
 
 #[tokio::test]
-async fn the_first_run_of_a_task_is_in_the_requests_trace_and_a_later_one_links_to_it() {
-    let mut system = System::builder().parts(Parts::Real).start().await;
+async fn the_first_run_of_a_task_is_in_the_requests_trace_and_a_later_one_links_to_it_on_postgres() {
+    check_runs(System::builder().parts(Parts::Real).start().await).await;
+}
+
+#[tokio::test]
+async fn the_first_run_of_a_task_is_in_the_requests_trace_and_a_later_one_links_to_it_on_sqlite() {
+    let directory = Directory::new();
+    let database = format!("sqlite:{}", directory.path().join("bookings.db").display());
+    check_runs(System::builder().parts(Parts::Real).database(&database).start().await).await;
+}
+
+async fn check_runs(mut system: System) {
     system.has_told().await;
-    // The first delivery fails, and runs again.
-    let receiver = Receiver::start(|before, _| Reply::status(if before == 0 { 500 } else { 204 })).await;
+    // The first delivery of the first event fails, and runs again.
+    let failed = AtomicBool::new(false);
+    let receiver = Receiver::start(move |_, event| {
+        let fails = event.json()["type"] == "booking.created" && !failed.swap(true, Ordering::SeqCst);
+        Reply::status(if fails { 500 } else { 204 })
+    })
+    .await;
     let client = system.client();
     let subscribed = client.post("/api/webhooks", &json!({"url": receiver.url()})).await;
     assert_eq!(subscribed.status, 201, "{subscribed:?}");

@@ -14,7 +14,8 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use sha2::Sha256;
 use tests::{
-    Answer, Parts, Received, Receiver, Reply, Service, System, eventually, eventually_within, throughline,
+    Answer, Authority, Parts, Received, Receiver, Reply, Service, System, eventually, eventually_within,
+    throughline,
 };
 use tokio::sync::Notify;
 
@@ -168,7 +169,7 @@ async fn later_runs_are_told_with_the_request_from_either_side() {
     let id = book(&here.system, 1).await.trace_id();
     // One at a time: what fails is the event of the creation, and then its second run.
     let _worker =
-        here.worker(&["--retry-first", "4ms", "--retry-longest", "4ms", "--concurrency", "1"]).await;
+        here.worker(&["--retry-first", "4ms", "--retry-longest", "4ms", "--webhook-concurrency", "1"]).await;
     let events = received(&receiver, 4).await;
     let later: HashSet<_> =
         events.iter().map(|event| event.header("traceparent")[3..35].to_owned()).collect();
@@ -207,6 +208,98 @@ async fn a_draining_worker_lets_its_delivery_end() {
         let task = here.system.client().get(&format!("/api/tasks/{}", event.header("webhook-id"))).await;
         assert_eq!((&task.json()["state"], &task.json()["runs"]), (&json!("done"), &json!(1)), "{task:?}");
     }
+}
+
+async fn check_killed(here: Workless) {
+    // The first that comes is held for ever, and so is its worker.
+    let receiver =
+        Receiver::start(|before, _| if before == 0 { Reply::Hang } else { Reply::status(204) }).await;
+    here.subscribe(&receiver.url()).await;
+    let long = ["--lease", "1s", "--webhook-timeout", "60s", "--webhook-concurrency", "1"];
+    let killed = here.worker(&long).await;
+    book(&here.system, 1).await;
+    let [first] = &received(&receiver, 1).await[..] else { panic!("{:?}", receiver.received()) };
+    // Its lease is renewed for as long as it lives.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(receiver.received().len(), 1);
+    drop(killed);
+    let _other = here.worker(&[]).await;
+    let events = received(&receiver, 3).await;
+    let task = |event: &Received| event.header("webhook-id").to_owned();
+    let again: Vec<_> = events[1..].iter().filter(|event| task(event) == task(first)).collect();
+    let [again] = again[..] else { panic!("once more, by the other worker: {events:?}") };
+    assert_eq!(again.body, first.body);
+    assert_ne!(again.header("traceparent")[3..35], first.header("traceparent")[3..35], "a run of its own");
+    let path = format!("/api/tasks/{}", task(first));
+    let done = eventually("the task is done", async || {
+        let told = here.system.client().get(&path).await.json();
+        if told["state"] == "done" { Ok(told) } else { Err(told) }
+    })
+    .await;
+    assert_eq!(done["runs"], 2);
+}
+
+#[tokio::test]
+async fn the_delivery_of_a_worker_that_is_killed_is_made_by_another_on_sqlite() {
+    check_killed(Workless::sqlite().await).await;
+}
+
+#[tokio::test]
+async fn the_delivery_of_a_worker_that_is_killed_is_made_by_another_on_postgres() {
+    check_killed(Workless::postgres().await).await;
+}
+
+async fn check_hanging(here: Workless) {
+    let receiver = Receiver::start(|_, _| Reply::Hang).await;
+    here.subscribe(&receiver.url()).await;
+    let few = ["--concurrency", "2", "--webhook-concurrency", "3", "--webhook-timeout", "60s"];
+    let _worker = here.worker(&[&few[..], &["--drain-timeout", "1s"]].concat()).await;
+    for hour in 0..5 {
+        let path = book(&here.system, hour).await.header("location").to_owned();
+        here.system.client().until_confirmed(&path).await;
+    }
+    assert_eq!(received(&receiver, 3).await.len(), 3, "and no more at a time than there are places");
+}
+
+#[tokio::test]
+async fn a_receiver_that_hangs_delays_no_confirmation_on_sqlite() {
+    check_hanging(Workless::sqlite().await).await;
+}
+
+#[tokio::test]
+async fn a_receiver_that_hangs_delays_no_confirmation_on_postgres() {
+    check_hanging(Workless::postgres().await).await;
+}
+
+#[tokio::test]
+async fn a_delivery_over_tls_trusts_whom_the_machine_trusts_and_goes_past_every_proxy() {
+    let here = Workless::sqlite().await;
+    let (authority, stranger, proxy) = (Authority::new(), Authority::new(), Receiver::accepting().await);
+    let trusted = here.system.data().join("authority.pem");
+    authority.write(&trusted);
+    let (good, bad) = (Receiver::secure(&authority).await, Receiver::secure(&stranger).await);
+    here.subscribe(&good.url()).await;
+    here.subscribe(&bad.url()).await;
+    let proxies = format!("http://{}", proxy.address());
+    let named = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
+    let mut variables: Vec<_> = named.iter().map(|name| (*name, proxies.as_str())).collect();
+    variables.push(("SSL_CERT_FILE", trusted.to_str().unwrap()));
+    let flags = ["--database-url", &here.database, "--allow-private-addresses"];
+    let worker = Service::start_with("worker", &flags, &variables, &here.system).await;
+    book(&here.system, 1).await;
+    for event in received(&good, 2).await {
+        assert_eq!(format!("{:?}", event.version), "HTTP/2.0");
+    }
+    let refused = eventually("the stranger's certificate is refused", async || {
+        let lines = worker.lines();
+        let of_run = |line: &&Value| line["message"] == "task" && line["outcome"] == "failed";
+        lines.iter().find(of_run).cloned().ok_or_else(|| format!("{lines:?}"))
+    })
+    .await;
+    assert_eq!(refused["error.type"], "connect", "{refused}");
+    let said = refused["exception.message"].as_str().unwrap();
+    assert!(said.contains("certificate"), "{said}");
+    assert_eq!((bad.received().len(), proxy.received().len()), (0, 0));
 }
 
 /// Books, lets eight workers act, each a process of its own, and gives how often each event came.

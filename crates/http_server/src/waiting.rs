@@ -87,7 +87,7 @@ fn instruments(last: &Last) {
 mod tests {
     use super::*;
     use crate::tests::{Api, wanted};
-    use store::{Claim, Outcome};
+    use store::{Claim, Outcome, Places};
 
     #[tokio::test]
     async fn what_waits_and_what_is_dead_is_seen() {
@@ -100,8 +100,8 @@ mod tests {
         assert!(seen.oldest > 0.0 && seen.oldest < 60.0, "{seen:?}");
 
         let now = Timestamp::now();
-        let claim =
-            Claim { limit: 1, holder: "a test".into(), now, expires_at: now.plus(Duration::from_secs(60)) };
+        let expires_at = now.plus(Duration::from_secs(60));
+        let claim = Claim { places: Places::of_every_kind(1), holder: "a test".into(), now, expires_at };
         let run = api.store.claim_tasks(claim).await.unwrap().runs.remove(0);
         let outcome = Outcome::Hopeless { error: "no".into() };
         api.store.end_run(run.lease, outcome, None, now).await.unwrap();

@@ -15,21 +15,22 @@
 //!     "status_message": "", "attempt": null, "attempts": null, "attributes": {}, "events": [], "links": []
 //!   }],
 //!   "lines": [{"offset_ms": 12.3, "line": {"message": "request", "span_id": "…"}}],
-//!   "runs": []
+//!   "runs": [], "runs_left_out": []
 //! }
 //! ```
 //!
 //! `spans` is flat, each span before what it caused (`depth` says how deep), siblings in time order; `gaps[].kind` is
 //! `caller`, `span`, `circle` or `spans`. `lines` is in time order; `line` is the object as it was written.
-//! `runs` are the stories of other traces that this one goes on in or goes on from, in time order, each in this form.
+//! `runs` are the stories of other traces that this one goes on in or goes on from, in time order, each in this form; `runs_left_out`
+//! are the ids of further ones, which were too many to be read.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::id::SpanId;
+use crate::id::{SpanId, TraceId};
 use crate::names;
 use crate::span::{Attributes, Event, Kind, Link, Span};
-use crate::story::{Gap, Node, Story, in_time_order};
+use crate::story::{Gap, Node, Runs, Story, in_time_order};
 
 #[derive(Serialize)]
 struct Whole<'s> {
@@ -48,6 +49,7 @@ struct Whole<'s> {
     spans: Vec<SpanForm<'s>>,
     lines: Vec<LineForm>,
     runs: Vec<Whole<'s>>,
+    runs_left_out: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -106,12 +108,16 @@ struct LineForm {
 
 /// `story` as one JSON object on one line, without its end.
 pub fn render(story: &Story) -> String {
-    render_all(story, &[])
+    render_all(story, &Runs::default())
 }
 
 /// [`render`], with the stories that it goes on in or goes on from.
-pub fn render_all(story: &Story, runs: &[Story]) -> String {
-    let whole = Whole { runs: runs.iter().map(form).collect(), ..form(story) };
+pub fn render_all(story: &Story, runs: &Runs) -> String {
+    let whole = Whole {
+        runs: runs.stories.iter().map(form).collect(),
+        runs_left_out: runs.left_out.iter().map(TraceId::to_string).collect(),
+        ..form(story)
+    };
     serde_json::to_string(&whole).expect("text, numbers and maps with text keys always have a JSON form")
 }
 
@@ -139,6 +145,7 @@ fn form(story: &Story) -> Whole<'_> {
             .collect(),
         lines: lines(story, zero),
         runs: Vec::new(),
+        runs_left_out: Vec::new(),
     }
 }
 

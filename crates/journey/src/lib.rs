@@ -33,4 +33,4 @@ pub mod text;
 pub use id::{NotAnId, SpanId, TraceId, Wanted};
 pub use input::{Input, Unreadable};
 pub use search::{MOST_RUNS, Search};
-pub use story::Story;
+pub use story::{Runs, Story};

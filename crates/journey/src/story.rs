@@ -3,7 +3,7 @@
 //! Pure: spans and lines in, a tree out, the same for any order of the input. Every span is in it exactly once, whatever
 //! its parents claim: parents that were never written get a place of their own, circles are cut open.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::id::{SpanId, TraceId};
 use crate::line::Line;
@@ -75,6 +75,15 @@ impl Target {
     pub(crate) fn of(span: &Span) -> Self {
         Self { service: span.service.clone(), name: span.name.clone(), end: span.end }
     }
+}
+
+/// The stories that one goes on in, or goes on from.
+#[derive(Debug, Default)]
+pub struct Runs {
+    /// In the order of their beginnings, [`MOST_RUNS`](crate::MOST_RUNS) at most.
+    pub stories: Vec<Story>,
+    /// Traces that belong to them too, as far as is known, and were not read because they were too many.
+    pub left_out: BTreeSet<TraceId>,
 }
 
 impl Story {

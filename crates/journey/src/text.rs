@@ -12,7 +12,7 @@ use crate::escape::visible;
 use crate::line::Line;
 use crate::names;
 use crate::span::{Span, plain};
-use crate::story::{Gap, Story};
+use crate::story::{Gap, Runs, Story};
 use crate::text::columns::{Columns, Unit};
 use crate::text::paint::{Piece, Style, paint};
 
@@ -49,9 +49,12 @@ impl Default for Look {
     }
 }
 
-/// `stories` that go on one from another, in their order, each after a line that says how much later it begins.
-pub fn render_all(stories: &[Story], look: Look) -> String {
-    let Some(first) = stories.first() else { return String::new() };
+/// `story` and its runs in the order of their beginnings, a request first whichever of its traces was asked for, each later
+/// one after a line that says how much later it begins; and how many were left out.
+pub fn render_all(story: &Story, runs: &Runs, look: Look) -> String {
+    let mut stories: Vec<_> = std::iter::once(story).chain(&runs.stories).collect();
+    stories.sort_by_key(|story| story.extent().0);
+    let first = stories[0];
     let mut text = render(first, look);
     for story in &stories[1..] {
         let later = Unit::apart(story.extent().0.saturating_sub(first.extent().0));
@@ -60,6 +63,15 @@ pub fn render_all(stories: &[Story], look: Look) -> String {
         text.push_str(&paint(&line, look.is_coloured));
         text.push_str("\n\n");
         text.push_str(&render(story, look));
+    }
+    if let Some(next) = runs.left_out.first() {
+        let (count, width) = (runs.left_out.len(), look.width.max(NARROWEST));
+        let said = format!("{count} more traces of it are left out; one of them: throughline trace {next}");
+        text.push('\n');
+        for part in paint::wrap(vec![Piece::new(Style::Warn, said)], width, width, " ") {
+            text.push_str(&paint(&part, look.is_coloured));
+            text.push('\n');
+        }
     }
     text
 }

@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
 use expect_test::expect;
+use std::path::PathBuf;
+
 use journey::text::{Look, render_all};
-use journey::{Input, MOST_RUNS, Search, Story, TraceId};
+use journey::{Input, MOST_RUNS, Runs, Search, Story, TraceId};
 use serde_json::{Value, json};
 
 mod support;
@@ -65,13 +67,18 @@ fn three_runs() -> Vec<String> {
 /// The story of `asked` and those it goes on in or from.
 fn stories(test: &str, lines: &[String], asked: &str) -> (Story, Vec<Story>) {
     let directory = directory(test, &[("traces.jsonl", lines.join("\n").as_bytes())]);
+    let (story, runs) = with_runs(directory, asked);
+    (story, runs.stories)
+}
+
+fn with_runs(directory: PathBuf, asked: &str) -> (Story, Runs) {
     let mut search = Search::new(asked.parse().unwrap(), Input::new(vec![directory]));
     search.read().unwrap();
     let asked = TraceId::read(asked).unwrap();
-    let mut all = search.runs(asked).unwrap();
-    all.insert(0, search.story(asked));
-    search.follow_links(&mut all).unwrap();
-    (all.remove(0), all)
+    let mut runs = search.runs(asked).unwrap();
+    runs.stories.insert(0, search.story(asked));
+    search.follow_links(&mut runs.stories).unwrap();
+    (runs.stories.remove(0), runs)
 }
 
 fn ids(stories: &[Story]) -> Vec<String> {
@@ -118,17 +125,25 @@ fn runs_that_are_linked_each_to_the_one_before_are_found_as_well() {
 }
 
 #[test]
-fn more_runs_than_anybody_reads_are_left_out() {
+fn more_runs_than_anybody_reads_are_left_out_and_named() {
     let mut lines = three_runs()[..2].to_vec();
     lines.extend((10..200).map(|number| request("worker", &[run(number, 100.0, TRACE, 3)])));
-    let (_, runs) = stories("many", &lines, TRACE);
-    assert_eq!(runs.len(), MOST_RUNS);
+    let directory = directory("many", &[("traces.jsonl", lines.join("\n").as_bytes())]);
+    let (story, runs) = with_runs(directory, TRACE);
+    assert_eq!((runs.stories.len(), runs.left_out.len()), (MOST_RUNS, 190 - MOST_RUNS));
+    let text = render_all(&story, &runs, Look::default());
+    let next = runs.left_out.first().unwrap();
+    let said = format!("158 more traces of it are left out; one of them: throughline trace {next}\n");
+    assert!(text.ends_with(&said), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&journey::json::render_all(&story, &runs)).unwrap();
+    assert_eq!(json["runs_left_out"].as_array().unwrap().len(), 158);
+    assert_eq!(json["runs_left_out"][0], next.to_string());
 }
 
 #[test]
 fn all_of_it_reads_as_one_story() {
-    let (story, mut runs) = stories("text", &three_runs(), TRACE);
-    runs.insert(0, story);
+    let directory = directory("text", &[("traces.jsonl", three_runs().join("\n").as_bytes())]);
+    let (story, runs) = with_runs(directory, TRACE);
     expect![[r#"
         POST  → no answer in 10.00 ms (all of it: 20.00 ms)
         trace 4bf92f3577b34da6a3ce929d0e0e4736 at 2026-11-21 22:26:40.123 UTC
@@ -162,5 +177,5 @@ fn all_of_it_reads_as_one_story() {
                      · linked to trace 4bf92f3577b34da6a3ce929d0e0e4736 7 min earlier
                        (worker process deliver)
     "#]]
-    .assert_eq(&render_all(&runs, Look::default()));
+    .assert_eq(&render_all(&story, &runs, Look::default()));
 }

@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use store::{Claim, Kind, NewTask, Outcome, Settings, Store, Timestamp};
+use store::{Claim, Kind, NewTask, Outcome, Places, Settings, Store, Timestamp};
 use tokio_postgres::NoTls;
 use uuid::Uuid;
 
@@ -118,7 +118,7 @@ async fn wakings(place: &str, url: &str) {
         while started.len() < WAKINGS {
             let leases = claim(&store, 1).await;
             if leases.is_empty() {
-                waiter.wait().await;
+                waiter.wait(&[Kind::DeliverWebhook.as_str().to_owned()]).await;
                 continue;
             }
             started.push(Instant::now());
@@ -142,7 +142,7 @@ async fn wakings(place: &str, url: &str) {
 async fn claim(store: &Store, limit: u16) -> Vec<store::Lease> {
     let now = Timestamp::now();
     let expires_at = now.plus(Duration::from_secs(600));
-    let claim = Claim { limit, holder: "bench".into(), now, expires_at };
+    let claim = Claim { places: Places::of_every_kind(limit), holder: "bench".into(), now, expires_at };
     store.claim_tasks(claim).await.unwrap().runs.into_iter().map(|run| run.lease).collect()
 }
 
@@ -180,7 +180,7 @@ fn fill_sqlite(count: usize) -> String {
 
 /// What the claim's inner statement does, told by PostgreSQL itself.
 async fn explain(client: &tokio_postgres::Client) {
-    let plan = "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT id FROM tasks WHERE due_at <= now() \
+    let plan = "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT id FROM tasks WHERE kind = 'deliver_webhook' AND due_at <= now() \
                 ORDER BY due_at, id LIMIT 10 FOR UPDATE SKIP LOCKED";
     for row in client.query(plan, &[]).await.unwrap() {
         println!("    {}", row.get::<_, String>(0));

@@ -52,8 +52,8 @@ pub use once::{Answer, Once};
 pub use settings::Settings;
 pub use store::{Created, Store};
 pub use task::{
-    Claim, Claimed, Ended, Enqueued, Kept, Kind, Lease, NewTask, Outcome, Run, State, Task, TaskCounts,
-    TaskListing, UnknownKind, UnknownState, Waiting,
+    Claim, Claimed, Ended, Enqueued, Kept, Kind, Lease, NewTask, Outcome, Places, Run, State, Task,
+    TaskCounts, TaskListing, UnknownKind, UnknownState, Waiting,
 };
 pub use timestamp::{Timestamp, TimestampError};
 pub use waiter::TaskWaiter;

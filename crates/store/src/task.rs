@@ -26,7 +26,7 @@ use crate::Timestamp;
 pub struct Task {
     /// A UUIDv7: ids are in the order of their making.
     pub id: Uuid,
-    /// A [`Kind`], or one that only a newer program knows.
+    /// A [`Kind`], or one that only a newer program knows: nobody claims it then.
     pub kind: String,
     /// JSON: of `deliver_webhook` the body to send, byte for byte.
     pub payload: String,
@@ -138,8 +138,8 @@ pub struct Lease {
 /// What a claim asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// Tasks at most.
-    pub limit: u16,
+    /// Whoever claims knows these kinds, and has places for them. Tasks of other kinds are left for a program that knows them.
+    pub places: Vec<Places>,
     /// Who claims: an instance, for people to read.
     pub holder: String,
     /// The clock's reading.
@@ -148,10 +148,19 @@ pub struct Claim {
     pub expires_at: Timestamp,
 }
 
+/// Room for tasks of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// As [`Kind::as_str`] has it.
+    pub kind: String,
+    /// So many at most.
+    pub count: u16,
+}
+
 /// What a claim gave.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claimed {
-    /// To be run now, in the order in which they were due.
+    /// To be run now, in the order in which they were due, whatever their kind.
     pub runs: Vec<Run>,
     /// Tasks whose last run's lease had expired: they are dead now, and somebody must hear of it.
     pub dead: Vec<Task>,
@@ -248,6 +257,13 @@ pub struct Kept {
     pub done_since: Timestamp,
     /// Dead ones that ended before this are removed.
     pub dead_since: Timestamp,
+}
+
+impl Places {
+    /// So many of each kind that we know.
+    pub fn of_every_kind(count: u16) -> Vec<Places> {
+        Kind::ALL.map(|kind| Places { kind: kind.as_str().to_owned(), count }).into()
+    }
 }
 
 impl Kind {

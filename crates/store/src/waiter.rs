@@ -48,29 +48,35 @@ impl TaskWaiter {
         Self { store, source: Source::Sqlite(watch) }
     }
 
-    /// Returns when a task may be due: claim then, and wait again once a claim gave less than it asked for. Being dropped
-    /// on the way loses nothing. Wakes for nothing now and then, at the latest after five seconds.
-    pub async fn wait(&mut self) {
+    /// Returns when a task of these kinds may be due: claim then, and wait again once a claim gave less than it asked for.
+    /// Being dropped on the way loses nothing. Wakes for nothing now and then, at the latest after five seconds.
+    pub async fn wait(&mut self, kinds: &[String]) {
         let store = &self.store;
         match &mut self.source {
             Source::Postgres(listener) => {
-                let next = async { sleep(pause(store).await).await };
+                // Whoever waits only for a moment, between one claim and the next, asks nothing.
+                let next = async {
+                    sleep(SHORTEST).await;
+                    sleep(pause(store, kinds).await).await;
+                };
                 tokio::select! {
                     () = listener.told() => {}
                     () = next => {}
                 }
             }
             Source::Sqlite(watch) => {
-                let mut until = Instant::now() + LONGEST;
+                let (mut until, mut is_first) = (Instant::now() + LONGEST, true);
                 while Instant::now() < until {
-                    // Any commit changes the file, our own claim as well: so it is asked what it has become.
-                    if watch.changed().await {
-                        match due_in(store).await {
+                    sleep_until(until.min(watch.next_look())).await;
+                    // Any commit changes the file, our own claim as well: so it is asked what it has become. The last one who
+                    // waited may have asked for other kinds.
+                    let (changed, first) = (watch.changed().await, std::mem::take(&mut is_first));
+                    if changed || first {
+                        match due_in(store, kinds).await {
                             Some(Duration::ZERO) => return,
                             due => until = Instant::now() + due.unwrap_or(AWAY).min(LONGEST),
                         }
                     }
-                    sleep_until(until.min(Instant::now() + sqlite::EVERY)).await;
                 }
             }
         }
@@ -78,13 +84,13 @@ impl TaskWaiter {
 }
 
 /// How long there is nothing to claim, as far as the database knows.
-async fn pause(store: &Store) -> Duration {
-    due_in(store).await.map_or(AWAY, |due| due.clamp(SHORTEST, LONGEST))
+async fn pause(store: &Store, kinds: &[String]) -> Duration {
+    due_in(store, kinds).await.map_or(AWAY, |due| due.clamp(SHORTEST, LONGEST))
 }
 
 /// How soon the next task is due; none where the database cannot be asked.
-async fn due_in(store: &Store) -> Option<Duration> {
-    match store.next_task_due().await {
+async fn due_in(store: &Store, kinds: &[String]) -> Option<Duration> {
+    match store.next_task_due(kinds.to_vec()).await {
         Ok(Some(due)) => Some(due.since(Timestamp::now())),
         Ok(None) => Some(LONGEST),
         Err(error) => {

@@ -210,6 +210,11 @@ async fn a_closed_store_refuses() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn each_kind_has_places_of_its_own() {
+    claims::each_kind_has_places_of_its_own(&Database::new().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tasks_are_claimed_in_the_order_in_which_they_are_due() {
     claims::tasks_are_claimed_in_the_order_in_which_they_are_due(&Database::new().await).await;
 }

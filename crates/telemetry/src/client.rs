@@ -41,6 +41,11 @@ pub struct Attempt {
     pub retry_reason: Option<&'static str>,
 }
 
+/// In a request's extensions: its URL's path and query are told nobody, as they may be the secret that lets in whoever
+/// knows them (a capability URL). `url.full` holds `/REDACTED` for them.
+#[derive(Clone, Copy, Debug)]
+pub struct SecretTarget;
+
 /// An error's low-cardinality `error.type`.
 pub trait ErrorType: std::error::Error + 'static {
     /// `connect`, `timeout`, …

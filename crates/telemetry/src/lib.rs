@@ -87,7 +87,7 @@ mod queue;
 mod transport;
 
 pub use carried::Carried;
-pub use client::{Attempt, Client, ClientBody, ClientFuture, ClientLayer, ErrorType};
+pub use client::{Attempt, Client, ClientBody, ClientFuture, ClientLayer, ErrorType, SecretTarget};
 pub use loss::{Count, Losses};
 pub use opentelemetry::{Context, KeyValue, trace::SpanContext};
 pub use problem::Problem;

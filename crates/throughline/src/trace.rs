@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use journey::{Search, Story, TraceId};
+use journey::{Runs, Search, Story, TraceId};
 
 use crate::reading::{self, Outcome};
 
@@ -29,7 +29,7 @@ pub(crate) fn run(settings: Settings) -> ExitCode {
         let (story, runs) = with_links(search, trace, !settings.no_links)?;
         Ok(match settings.json {
             true => journey::json::render_all(&story, &runs) + "\n",
-            false => text(story, runs),
+            false => journey::text::render_all(&story, &runs, reading::look()),
         })
     })
 }
@@ -56,25 +56,17 @@ pub(crate) fn story_of(
         let (story, runs) = with_links(*search, trace, true)?;
         let told = story.services();
         if services.iter().all(|service| told.contains(service)) || begun.elapsed() >= wait {
-            return Ok(Some(text(story, runs)));
+            return Ok(Some(journey::text::render_all(&story, &runs, reading::look())));
         }
     }
 }
 
 /// The story, and those that it goes on in or goes on from.
-fn with_links(mut search: Search, trace: TraceId, runs: bool) -> anyhow::Result<(Story, Vec<Story>)> {
+fn with_links(mut search: Search, trace: TraceId, wanted: bool) -> anyhow::Result<(Story, Runs)> {
     let mut stories = vec![search.story(trace)];
-    if runs {
-        stories.extend(search.runs(trace)?);
-    }
+    let mut runs = if wanted { search.runs(trace)? } else { Runs::default() };
+    stories.append(&mut runs.stories);
     search.follow_links(&mut stories)?;
     let story = stories.remove(0);
-    Ok((story, stories))
-}
-
-/// All of them in the order of their beginnings: a request first, whichever of its traces was asked for.
-fn text(story: Story, mut runs: Vec<Story>) -> String {
-    runs.push(story);
-    runs.sort_by_key(|story| story.extent().0);
-    journey::text::render_all(&runs, reading::look())
+    Ok((story, Runs { stories, ..runs }))
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use store::{Claim, NewTask, Outcome, Settings, Store, Timestamp};
+use store::{Claim, NewTask, Outcome, Places, Settings, Store, Timestamp};
 use uuid::Uuid;
 
 /// A data directory of its own, as `up` keeps it; removed in the end.
@@ -88,7 +88,12 @@ async fn filled(directory: &Path) -> [String; 4] {
     let waiting = [task("confirm_booking", 100), task("deliver_webhook", 10)];
     let ids = [&ended[0], &ended[1], &waiting[0], &waiting[1]].map(|task| task.id.to_string());
     store.enqueue(ended.to_vec(), at(300)).await.unwrap();
-    let claim = Claim { limit: 2, holder: "worker 1".into(), now: at(150), expires_at: at(0) };
+    let claim = Claim {
+        places: Places::of_every_kind(1),
+        holder: "worker 1".into(),
+        now: at(150),
+        expires_at: at(0),
+    };
     let runs = store.claim_tasks(claim).await.unwrap().runs;
     let hopeless = Outcome::Hopeless { error: "the receiver answered 404".into() };
     store.end_run(runs[0].lease, hopeless, None, at(149)).await.unwrap();

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, header};
 use http_body_util::BodyExt as _;
 use store::{Outcome, Store, Task, Webhook};
-use telemetry::{Client, ClientLayer, ErrorType as _};
+use telemetry::{Client, ClientLayer, ErrorType as _, SecretTarget};
 use tower_service::Service as _;
 
 use crate::{
@@ -61,6 +61,7 @@ fn request(task: &Task, webhook: &Webhook, now: SystemTime) -> Result<Request<By
     let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let body = Bytes::from(task.payload.clone());
     Request::post(&webhook.url)
+        .extension(SecretTarget)
         .header(header::CONTENT_TYPE, "application/json")
         .header("webhook-id", &id)
         .header("webhook-timestamp", seconds)
@@ -71,7 +72,7 @@ fn request(task: &Task, webhook: &Webhook, now: SystemTime) -> Result<Request<By
 
 fn unanswered(error: SendError) -> Failure {
     let again = match error {
-        SendError::Literal { .. } => Again::Never,
+        SendError::Literal { .. } | SendError::Url(_) => Again::Never,
         _ => Again::Later,
     };
     Failure { kind: error.error_type().into(), error: chain(&error), again }

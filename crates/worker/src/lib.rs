@@ -27,6 +27,8 @@ mod signature;
 
 /// The leases of the runs in progress.
 mod held;
+/// The runs in progress.
+mod running;
 /// Removing tasks that ended long ago.
 mod sweep;
 /// Spans, lines and metrics of a run.
@@ -105,7 +107,7 @@ fn worker(store: Store, holder: String, settings: &Settings) -> Result<Worker, s
     Ok(Worker {
         store,
         holder,
-        concurrency: settings.concurrency,
+        places: settings.places(),
         lease: settings.lease,
         retries: settings.retries(),
         work: Box::new(move |task| {

@@ -48,6 +48,9 @@ pub(crate) enum SendError {
         "nothing is sent to `{address}`, which is a {what} address, unless --allow-private-addresses is set"
     )]
     Literal { address: IpAddr, what: &'static str },
+    /// The URL says nothing that a request can be sent to.
+    #[error("the webhook's URL cannot be used")]
+    Url(#[source] reqwest::Error),
     /// The name of the URL leads to such an address.
     #[error("cannot send the request")]
     Resolved(#[source] Refused),
@@ -77,6 +80,7 @@ impl ErrorType for SendError {
     fn error_type(&self) -> &'static str {
         match self {
             SendError::Literal { .. } | SendError::Resolved(_) => "address",
+            SendError::Url(_) => "url",
             SendError::Timeout(_) => "timeout",
             SendError::Connect(_) => "connect",
             SendError::Send(_) => "send",
@@ -139,6 +143,7 @@ fn failed(error: reqwest::Error, within: Duration) -> SendError {
     let causes = std::iter::successors(Some(&error as &dyn Error), |&error| error.source());
     match causes.filter_map(|cause| cause.downcast_ref::<Refused>()).next().cloned() {
         Some(refused) => SendError::Resolved(refused),
+        None if error.is_builder() => SendError::Url(error),
         // One that is not made in time is told as such.
         None if error.is_connect() => SendError::Connect(error),
         None if error.is_timeout() => SendError::Timeout(within),

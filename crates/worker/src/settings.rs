@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use service::{parse_duration, parse_number};
-use store::Backoff;
+use store::{Backoff, Kind, Places};
 
 /// Settings of `throughline worker`.
 #[derive(Clone, Debug, clap::Args)]
@@ -27,9 +27,12 @@ pub struct Settings {
     /// How long a statement may run
     #[arg(long, env = "THROUGHLINE_STATEMENT_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
     pub statement_timeout: Duration,
-    /// Tasks that run at the same time
+    /// Bookings that are confirmed at the same time
     #[arg(long, env = "THROUGHLINE_CONCURRENCY", value_name = "NUMBER", default_value_t = 16, value_parser = parse_number(1_u16..=1000))]
     pub concurrency: u16,
+    /// Webhooks that are delivered at the same time: one that hangs takes one of these for --webhook-timeout
+    #[arg(long, env = "THROUGHLINE_WEBHOOK_CONCURRENCY", value_name = "NUMBER", default_value_t = 64, value_parser = parse_number(1_u16..=1000))]
+    pub webhook_concurrency: u16,
     /// How long a task is ours without a sign of life; then another worker takes it
     #[arg(long, env = "THROUGHLINE_LEASE", value_name = "DURATION", default_value = "30s", value_parser = parse_lease)]
     pub lease: Duration,
@@ -63,6 +66,15 @@ impl Settings {
             wait: self.database_wait,
             statement_timeout: self.statement_timeout,
         }
+    }
+
+    /// No kind waits for the places of another: what waits for a receiver is not in the way of what needs the database alone.
+    pub(crate) fn places(&self) -> Vec<Places> {
+        let count = |kind| match kind {
+            Kind::ConfirmBooking => self.concurrency,
+            Kind::DeliverWebhook => self.webhook_concurrency,
+        };
+        Kind::ALL.map(|kind| Places { kind: kind.as_str().to_owned(), count: count(kind) }).into()
     }
 
     pub(crate) fn retries(&self) -> Backoff {

@@ -1,14 +1,15 @@
 //! The loop: claims what is due, as much as there are places for, and runs each task on its own.
 //!
-//! Promises: no more runs at a time than there are places; a run that panics, hangs or is refused stops no other; a database
-//! that is away is left alone for a while; whoever asks it to stop gets it stopped within a bound, with every lease ended or
-//! given back. Refuses: knowing what a task does.
+//! Promises: no more runs of a kind at a time than it has places, so that no kind waits for the places of another; a run that
+//! panics, hangs or is refused stops no other; a database that is away is left alone for a while; whoever asks it to stop
+//! gets it stopped within a bound, with every lease ended or given back; a kind that has no places is left for a program that
+//! knows it. Refuses: knowing what a task does.
 
 use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use opentelemetry::context::FutureExt as _;
-use store::{Backoff, Claim, Ended, Lease, Outcome, Run, Store, Task, Timestamp};
+use store::{Backoff, Claim, Ended, Outcome, Places, Run, State, Store, Task, Timestamp};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout},
@@ -17,11 +18,15 @@ use tokio::{
 use crate::{
     held::{Held, Holding, Stop},
     outcome::{self, Failure},
+    running::Running,
     telling::{self, Telling, Told},
 };
 
 /// How a database is left alone that could not be asked.
 const AWAY: Backoff = Backoff { first: Duration::from_millis(200), longest: Duration::from_secs(5) };
+/// How long a place that became free waits for others before it is claimed for: under load a claim for each would be one more
+/// transaction a task.
+const GATHER: Duration = Duration::from_millis(5);
 /// How long giving the leases back may take, once the time to drain is over.
 const GIVE_BACK: Duration = Duration::from_secs(2);
 
@@ -33,82 +38,74 @@ pub(crate) struct Worker {
     pub(crate) store: Store,
     /// Who we are, for people to read.
     pub(crate) holder: String,
-    /// Places.
-    pub(crate) concurrency: u16,
+    /// How many tasks of each kind run at a time.
+    pub(crate) places: Vec<Places>,
     /// How long a lease lasts unless it is renewed.
     pub(crate) lease: Duration,
     pub(crate) retries: Backoff,
     pub(crate) work: Box<Work>,
 }
 
-/// What to wait for before the next claim.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Next {
-    /// A place: more may be due already.
-    Place,
-    /// Something that is due.
-    Due,
-    /// The database to come back.
-    After(Duration),
-}
-
 impl Worker {
     /// Works until `stop`; then lets what runs end `within` this, and gives the rest back.
     pub(crate) async fn work(self, stop: impl Future<Output = ()>, within: Duration) {
         let (worker, held, mut stop) = (Arc::new(self), Held::default(), pin!(stop));
-        let (mut runs, mut renewing, mut failures) = (JoinSet::new(), JoinSet::new(), 0);
+        let (mut running, mut renewing, mut failures) =
+            (Running::new(worker.places.clone()), JoinSet::new(), 0);
         renewing.spawn(held.clone().renew(worker.store.clone(), worker.lease));
         let mut waiter = worker.store.task_waiter();
         loop {
             // Never given up halfway: what it gets would be nobody's until the leases expire.
-            let next = worker.clone().claim(&held, &mut runs, &mut failures).await;
+            let pause = worker.clone().claim(&held, &mut running, &mut failures).await;
+            let with_room = running.kinds_with_room();
             let mut woken = pin!(async {
-                match next {
-                    Next::Place => std::future::pending().await,
-                    Next::Due => waiter.wait().await,
-                    Next::After(pause) => sleep(pause).await,
+                match pause {
+                    Some(pause) => sleep(pause).await,
+                    None if with_room.is_empty() => std::future::pending().await,
+                    None => waiter.wait(&with_room).await,
                 }
             });
             loop {
                 tokio::select! {
                     biased;
-                    () = &mut stop => return drain(runs, &held, within).await,
+                    () = &mut stop => return drain(running, &held, within).await,
                     () = &mut woken => break,
-                    Some(_) = runs.join_next() => if next == Next::Place { break },
+                    // More of its kind may be due already.
+                    full = running.next() => if let (Some(kind), None) = (full, pause) {
+                        running.gather(&kind, GATHER).await;
+                        break;
+                    },
                 }
             }
         }
     }
 
-    async fn claim(self: Arc<Self>, held: &Held, runs: &mut JoinSet<()>, failures: &mut u32) -> Next {
-        while runs.try_join_next().is_some() {}
-        let limit = self.concurrency.saturating_sub(u16::try_from(runs.len()).unwrap_or(u16::MAX));
+    /// Claims and begins what is due. Gives how long to wait before the next claim, where that is not for something due.
+    async fn claim(
+        self: Arc<Self>,
+        held: &Held,
+        running: &mut Running,
+        failures: &mut u32,
+    ) -> Option<Duration> {
+        let places = running.free();
         let (now, until) = (Timestamp::now(), Instant::now() + self.lease);
-        let claim = Claim { limit, holder: self.holder.clone(), now, expires_at: now.plus(self.lease) };
+        let claim = Claim { places, holder: self.holder.clone(), now, expires_at: now.plus(self.lease) };
         let claimed = match self.store.claim_tasks(claim).await {
             Ok(claimed) => claimed,
             Err(error) => {
                 *failures = failures.saturating_add(1);
-                let pause = AWAY.wait(*failures, fastrand::f64());
                 tracing::warn!(error = &error as &dyn std::error::Error, "tasks not claimed");
-                return Next::After(pause);
+                return Some(AWAY.wait(*failures, fastrand::f64()));
             }
         };
         *failures = 0;
         claimed.dead.iter().for_each(telling::dead);
-        let got = claimed.runs.len() + claimed.dead.len();
         for run in claimed.runs {
-            let holding = held.hold(run.lease, until);
-            runs.spawn(self.clone().run(run, holding));
+            let (kind, holding) = (run.task.kind.clone(), held.hold(run.lease, until));
+            running.begin(&kind, self.clone().run(run, holding));
         }
-        if runs.len() >= usize::from(self.concurrency) {
-            Next::Place
-        } else if got >= usize::from(limit) {
-            // Some of what it got was dead already, and took no place.
-            Next::After(Duration::ZERO)
-        } else {
-            Next::Due
-        }
+        // What was dead already took no place, and there may be more behind it.
+        (!claimed.dead.is_empty()).then_some(Duration::ZERO)
     }
 
     /// One run, from its claim to its written end.
@@ -127,7 +124,7 @@ impl Worker {
             Err(Stop::Lost) => return telling.end(Told::Lost, Some(&lost())),
             Err(Stop::Draining) => given_back(),
         };
-        let end = self.end(run.lease, outcome, telling.traceparent(), &mut holding);
+        let end = self.end(&run, outcome, telling.traceparent(), &mut holding);
         let ended = end.with_context(telling.context().clone()).await;
         let failure = if ended == Told::Lost { Some(lost()) } else { failure };
         telling.end(ended, failure.as_ref());
@@ -138,10 +135,17 @@ impl Worker {
     }
 
     /// Writes the end of a run; tries again while the database is away and the lease is ours.
-    async fn end(&self, lease: Lease, outcome: Outcome, run: Option<String>, holding: &mut Holding) -> Told {
+    async fn end(
+        &self,
+        run: &Run,
+        outcome: Outcome,
+        traceparent: Option<String>,
+        holding: &mut Holding,
+    ) -> Told {
         for failures in 1.. {
-            let ended = self.store.end_run(lease, outcome.clone(), run.clone(), Timestamp::now()).await;
-            let error = match ended {
+            let ended = self.store.end_run(run.lease, outcome.clone(), traceparent.clone(), Timestamp::now());
+            let error = match ended.await {
+                Ok(Ended::Lost) if failures > 1 => return self.ended_before(run).await,
                 Ok(ended) => return Told::of(ended),
                 Err(error) => error,
             };
@@ -152,21 +156,31 @@ impl Worker {
             }
             tokio::select! {
                 () = sleep(AWAY.wait(failures, fastrand::f64())) => {}
-                stop = holding.stopped() => if stop == Stop::Lost { break },
+                stop = holding.stopped() => if stop == Stop::Lost { return self.ended_before(run).await },
             }
         }
-        Told::of(Ended::Lost)
+        Told::Lost
+    }
+
+    /// What became of a run that did not hold its lease any more when its end was written once again: the connection may have
+    /// broken after the commit. Then nobody has claimed the task since.
+    async fn ended_before(&self, run: &Run) -> Told {
+        match self.store.task(run.task.id).await {
+            Ok(task) if task.runs == run.task.runs && task.state != State::Leased => {
+                Told::of(Ended::Now(task.state))
+            }
+            _ => Told::Lost,
+        }
     }
 }
 
 /// Lets what runs end, and gives back what does not.
-async fn drain(mut runs: JoinSet<()>, held: &Held, within: Duration) {
-    let mut ended = async || while runs.join_next().await.is_some() {};
-    if timeout(within, ended()).await.is_ok() {
+async fn drain(mut running: Running, held: &Held, within: Duration) {
+    if timeout(within, running.all()).await.is_ok() {
         return;
     }
     held.stop_all(Stop::Draining);
-    if timeout(GIVE_BACK, ended()).await.is_err() {
+    if timeout(GIVE_BACK, running.all()).await.is_err() {
         tracing::warn!("drain timeout: leases of tasks that still run are left to expire");
     }
 }

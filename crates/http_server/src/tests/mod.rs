@@ -25,7 +25,7 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use serde_json::{Value, json};
 use service::{Limited, Limits};
-use store::{Claim, Ended, Outcome, State, Store, Timestamp};
+use store::{Claim, Ended, Outcome, Places, State, Store, Timestamp};
 use telemetry::{Peer, Server, TrustedPeers, testing};
 use tower::ServiceExt as _;
 
@@ -110,7 +110,7 @@ impl Api {
         let (path, _) = self.booked(body).await;
         let now = Timestamp::now();
         let expires_at = now.plus(Duration::from_secs(60));
-        let claim = Claim { limit: 100, holder: "a test".into(), now, expires_at };
+        let claim = Claim { places: Places::of_every_kind(100), holder: "a test".into(), now, expires_at };
         for run in self.store.claim_tasks(claim).await.unwrap().runs {
             let ended = self.store.end_run(run.lease, Outcome::Confirm, None, now).await.unwrap();
             assert_eq!(ended, Ended::Now(State::Done));

@@ -1,7 +1,7 @@
 //! The task that a write leaves, as clients see it.
 
 use serde_json::json;
-use store::{Claim, Outcome, Timestamp};
+use store::{Claim, Outcome, Places, Timestamp};
 
 use super::{Answer, Api, JSON, PATCH, wanted};
 
@@ -33,7 +33,7 @@ async fn a_creation_names_its_task(api: &Api) {
     assert_eq!(again.status, 304);
 
     let now = Timestamp::now();
-    let claim = Claim { limit: 1, holder: "worker 1".into(), now, expires_at: now };
+    let claim = Claim { places: Places::of_every_kind(1), holder: "worker 1".into(), now, expires_at: now };
     let run = api.store.claim_tasks(claim).await.unwrap().runs.remove(0);
     assert_eq!(api.get(&path).await.json()["state"], "leased");
     api.store.end_run(run.lease, Outcome::Confirm, None, now).await.unwrap();

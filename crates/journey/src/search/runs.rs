@@ -11,7 +11,7 @@ use crate::id::TraceId;
 use crate::input::Unreadable;
 use crate::scan::Needles;
 use crate::span::Span;
-use crate::story::Story;
+use crate::story::{Runs, Story};
 
 /// So many traces besides the one that was asked for, at most.
 pub const MOST_RUNS: usize = 32;
@@ -19,16 +19,15 @@ pub const MOST_RUNS: usize = 32;
 const MOST_ROUNDS: usize = 4;
 
 impl Search {
-    /// The stories that `trace` goes on in, or goes on from, in the order of their beginnings; [`MOST_RUNS`] at most.
-    /// Reads everything once more only if there is one.
+    /// The stories that `trace` goes on in, or goes on from. Reads everything once more only if there is one.
     ///
     /// # Errors
     /// As [`Input::read`](crate::Input::read).
-    pub fn runs(&mut self, trace: TraceId) -> Result<Vec<Story>, Unreadable> {
+    pub fn runs(&mut self, trace: TraceId) -> Result<Runs, Unreadable> {
         let of_trace = |span: &&Span| span.trace == trace;
-        let mut known = BTreeSet::new();
+        let (mut known, mut left_out) = (BTreeSet::new(), BTreeSet::new());
         let goes_on_from = self.found.spans.iter().filter(of_trace).flat_map(Span::goes_on_from);
-        learn(&mut known, trace, self.found.goes_on.iter().copied().chain(goes_on_from));
+        learn(&mut known, &mut left_out, trace, self.found.goes_on.iter().copied().chain(goes_on_from));
         let mut found = Found::default();
         for _ in 0..MOST_ROUNDS {
             if known.is_empty() {
@@ -37,7 +36,7 @@ impl Search {
             let before = known.len();
             found = self.read_again(trace, &known)?;
             let goes_on_from = found.spans.iter().flat_map(Span::goes_on_from);
-            learn(&mut known, trace, found.goes_on.iter().copied().chain(goes_on_from));
+            learn(&mut known, &mut left_out, trace, found.goes_on.iter().copied().chain(goes_on_from));
             if known.len() == before {
                 break;
             }
@@ -48,7 +47,7 @@ impl Search {
             .filter(|story| story.spans().next().is_some())
             .collect();
         stories.sort_by_key(|story| (story.extent().0, story.trace));
-        Ok(stories)
+        Ok(Runs { stories, left_out })
     }
 
     /// What belongs to these traces, and which others go on from them or from `trace`.
@@ -68,11 +67,18 @@ impl Search {
     }
 }
 
-/// Adds `more` to the traces that are `known` besides `trace`, as long as there is room.
-fn learn(known: &mut BTreeSet<TraceId>, trace: TraceId, more: impl Iterator<Item = TraceId>) {
+/// Adds `more` to the traces that are `known` besides `trace`, as long as there is room, and then to those that are left out.
+fn learn(
+    known: &mut BTreeSet<TraceId>,
+    left_out: &mut BTreeSet<TraceId>,
+    trace: TraceId,
+    more: impl Iterator<Item = TraceId>,
+) {
     for one in more.filter(|one| *one != trace) {
-        if known.len() < MOST_RUNS {
+        if known.len() < MOST_RUNS || known.contains(&one) {
             known.insert(one);
+        } else {
+            left_out.insert(one);
         }
     }
 }

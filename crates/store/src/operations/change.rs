@@ -26,6 +26,19 @@ const UPDATE: Sql<'_> = Sql {
     sqlite: "UPDATE bookings SET resource = $1, guest = $2, starts_at = $3, ends_at = $4, notes = $5, status = $6, \
         updated_at = $7, version = $8 WHERE id = $9",
 };
+/// Locks the booking first and takes its turn then, as a change does.
+const CONFIRM: Sql<'_> = Sql {
+    operation: "UPDATE",
+    table: "bookings",
+    postgres: "WITH pending AS MATERIALIZED (\
+        SELECT id AS found, resource AS room FROM bookings WHERE id = $2 AND status = 'pending' FOR UPDATE), \
+        turn AS MATERIALIZED (SELECT found, pg_advisory_xact_lock(hashtextextended(room, 0)) FROM pending) \
+        UPDATE bookings SET status = 'confirmed', updated_at = $1, version = version + 1 FROM turn WHERE id = found \
+        RETURNING id, resource, guest, starts_at, ends_at, notes, status, created_at, updated_at, version",
+    sqlite: "UPDATE bookings SET status = 'confirmed', updated_at = $1, version = version + 1 \
+        WHERE id = $2 AND status = 'pending' \
+        RETURNING id, resource, guest, starts_at, ends_at, notes, status, created_at, updated_at, version",
+};
 const DELETE: Sql<'_> = Sql::same("DELETE", "bookings", "DELETE FROM bookings WHERE id = $1");
 
 pub(crate) struct ChangeBooking<D, E> {
@@ -73,7 +86,7 @@ where
 }
 
 /// The booking, which nobody else can change before this transaction ends.
-pub(super) async fn locked(session: &mut Session, id: Uuid) -> Result<Booking, Error> {
+async fn locked(session: &mut Session, id: Uuid) -> Result<Booking, Error> {
     let sqlite = format!("SELECT {COLUMNS} FROM bookings WHERE id = $1");
     let postgres = format!("{sqlite} FOR UPDATE");
     let sql = Sql { operation: "SELECT", table: "bookings", postgres: &postgres, sqlite: &sqlite };
@@ -81,9 +94,19 @@ pub(super) async fn locked(session: &mut Session, id: Uuid) -> Result<Booking, E
     read(rows.first().ok_or(Error::NotFound)?)
 }
 
-pub(super) async fn update(session: &mut Session, booking: Booking) -> Result<Booking, Error> {
+async fn update(session: &mut Session, booking: Booking) -> Result<Booking, Error> {
     let [id, resource, guest, starts_at, ends_at, notes, status, _, updated_at, version] = written(&booking);
     let values = [resource, guest, starts_at, ends_at, notes, status, updated_at, version, id];
     session.execute(&UPDATE, &values).await?;
     Ok(booking)
+}
+
+/// Confirms a booking that is pending; none where it was cancelled, removed or confirmed meanwhile: it stays as it is.
+pub(super) async fn confirm(
+    session: &mut Session,
+    id: Uuid,
+    now: Timestamp,
+) -> Result<Option<Booking>, Error> {
+    let rows = session.rows(&CONFIRM, &[Value::Time(now), Value::Id(id)]).await?;
+    rows.first().map(read).transpose()
 }

@@ -15,6 +15,7 @@ use crate::{
 const STEPS: &[(&str, &str)] = &[
     (include_str!("../../migrations/1.postgres.sql"), include_str!("../../migrations/1.sqlite.sql")),
     (include_str!("../../migrations/2.postgres.sql"), include_str!("../../migrations/2.sqlite.sql")),
+    (include_str!("../../migrations/3.postgres.sql"), include_str!("../../migrations/3.sqlite.sql")),
 ];
 
 /// The version that this program knows.

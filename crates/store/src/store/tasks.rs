@@ -22,7 +22,8 @@ impl Store {
         self.run(Enqueue { tasks, now }).await
     }
 
-    /// Takes up to `limit` due tasks, the one first that has been due for longest. No two claims get the same run.
+    /// Takes as many due tasks of each kind as there are places for, those first that have been due for longest. No two claims
+    /// get the same run.
     pub async fn claim_tasks(&self, claim: Claim) -> Result<Claimed, Error> {
         self.run(ClaimTasks { claim, token: Uuid::new_v4() }).await
     }
@@ -52,9 +53,9 @@ impl Store {
         }
     }
 
-    /// When the next task can be claimed, which may have been long ago; none where there is none.
-    pub async fn next_task_due(&self) -> Result<Option<Timestamp>, Error> {
-        self.run(NextDue).await
+    /// When the next task of these kinds can be claimed, which may have been long ago; none where there is none.
+    pub async fn next_task_due(&self, kinds: Vec<String>) -> Result<Option<Timestamp>, Error> {
+        self.run(NextDue { kinds }).await
     }
 
     /// One task.

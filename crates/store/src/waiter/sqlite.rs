@@ -2,12 +2,12 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::Instant};
 
 use crate::sqlite::connect;
 
 /// How often the number is read.
-pub(super) const EVERY: Duration = Duration::from_millis(20);
+const EVERY: Duration = Duration::from_millis(20);
 
 /// One connection for reading that number, and what it was.
 #[derive(Debug)]
@@ -15,16 +15,23 @@ pub(crate) struct Watch {
     path: PathBuf,
     busy: Duration,
     home: Handle,
+    next_look: Instant,
     seen: Option<(rusqlite::Connection, i64)>,
 }
 
 impl Watch {
     pub(crate) fn new(path: PathBuf, busy: Duration, home: Handle) -> Self {
-        Self { path, busy, home, seen: None }
+        Self { path, busy, home, next_look: Instant::now(), seen: None }
+    }
+
+    /// When to ask next: whoever asks often learns nothing more.
+    pub(super) fn next_look(&self) -> Instant {
+        self.next_look
     }
 
     /// Whether there was a commit since the last call; yes where it cannot be known.
     pub(crate) async fn changed(&mut self) -> bool {
+        self.next_look = Instant::now() + EVERY;
         // Only numbers of one connection can be compared. A call that is dropped here costs a new connection.
         let (connection, before) =
             self.seen.take().map_or((None, None), |(one, seen)| (Some(one), Some(seen)));

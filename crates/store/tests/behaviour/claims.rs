@@ -3,14 +3,21 @@
 use std::{collections::HashMap, time::Duration};
 
 use futures_util::future::join_all;
-use store::{Claim, Claimed, Ended, Enqueued, Lease, Outcome, Run, State, Store, Task, Timestamp};
+use store::{
+    Claim, Claimed, Ended, Enqueued, Lease, NewTask, Outcome, Places, Run, State, Store, Task, Timestamp,
+};
 
 use super::{Place, at, kind, task};
 
 /// Claims with leases of one minute.
 pub(crate) async fn claim(store: &Store, limit: u16, now: Timestamp) -> Claimed {
     let expires_at = now.plus(Duration::from_secs(60));
-    store.claim_tasks(Claim { limit, holder: "worker 1".into(), now, expires_at }).await.unwrap()
+    let places = Places::of_every_kind(limit);
+    store.claim_tasks(Claim { places, holder: "worker 1".into(), now, expires_at }).await.unwrap()
+}
+
+pub(crate) fn kinds() -> Vec<String> {
+    Places::of_every_kind(1).into_iter().map(|places| places.kind).collect()
 }
 
 /// The one run that is due.
@@ -30,6 +37,37 @@ fn failed(error: &str, retry_at: Timestamp) -> Outcome {
 
 fn keys(claimed: &Claimed) -> Vec<&str> {
     claimed.runs.iter().map(|run| run.task.idempotency_key.as_str()).collect()
+}
+
+pub(crate) async fn each_kind_has_places_of_its_own(place: &dyn Place) {
+    let store = place.open().await;
+    let of = |kind: &str, key: &str, run_at| NewTask { kind: kind.into(), ..task(key, at(run_at)) };
+    let tasks = [
+        of("deliver_webhook", "first", 10),
+        of("deliver_webhook", "second", 20),
+        of("confirm_booking", "third", 30),
+        of("make_coffee", "a newer program's", 5),
+    ];
+    store.enqueue(tasks.to_vec(), at(5)).await.unwrap();
+    let places = |counts: &[(&str, u16)]| {
+        counts.iter().map(|(kind, count)| Places { kind: (*kind).into(), count: *count }).collect()
+    };
+    let claim = async |counts: &[(&str, u16)]| {
+        let (places, holder) = (places(counts), "worker 1".to_owned());
+        store.claim_tasks(Claim { places, holder, now: at(40), expires_at: at(100) }).await.unwrap()
+    };
+    assert_eq!(keys(&claim(&[]).await), [""; 0]);
+    assert_eq!(keys(&claim(&[("confirm_booking", 0), ("bake_bread", 9)]).await), [""; 0]);
+    let next = async |kinds: &[&str]| {
+        store.next_task_due(kinds.iter().map(|&kind| kind.to_owned()).collect()).await.unwrap()
+    };
+    assert_eq!(next(&["confirm_booking"]).await, Some(at(30)));
+    assert_eq!(next(&["confirm_booking", "deliver_webhook"]).await, Some(at(10)));
+    assert_eq!((next(&["bake_bread"]).await, next(&[]).await), (None, None));
+    let both = claim(&[("confirm_booking", 5), ("deliver_webhook", 1)]).await;
+    assert_eq!(keys(&both), ["first", "third"], "those that wait for a place are in nobody's way");
+    let rest = claim(&[("deliver_webhook", 5), ("confirm_booking", 5)]).await;
+    assert_eq!(keys(&rest), ["second"], "what nobody knows is left");
 }
 
 pub(crate) async fn tasks_are_claimed_in_the_order_in_which_they_are_due(place: &dyn Place) {

@@ -53,17 +53,17 @@ pub(crate) async fn tasks_are_listed_and_counted_by_state(place: &dyn Place) {
 
 pub(crate) async fn who_waits_and_for_how_long_is_known(place: &dyn Place) {
     let store = place.open().await;
-    assert_eq!(store.next_task_due().await.unwrap(), None);
+    assert_eq!(store.next_task_due(super::claims::kinds()).await.unwrap(), None);
     assert_eq!(store.waiting_tasks(at(100)).await.unwrap(), Waiting::default());
     let [queued, leased, ..] = one_of_each(&store).await;
     let later = enqueue(&store, "later", 50).await;
-    assert_eq!(store.next_task_due().await.unwrap(), Some(at(1)));
+    assert_eq!(store.next_task_due(super::claims::kinds()).await.unwrap(), Some(at(1)));
     let waiting = store.waiting_tasks(at(1)).await.unwrap();
     assert_eq!(waiting, Waiting { tasks: 1, oldest: Some((queued, at(1))) });
     store.cancel_task(queued, at(1)).await.unwrap();
     assert_eq!(store.waiting_tasks(at(1)).await.unwrap(), Waiting::default());
     // Its lease ends a minute after its claim.
-    assert_eq!(store.next_task_due().await.unwrap(), Some(at(2)));
+    assert_eq!(store.next_task_due(super::claims::kinds()).await.unwrap(), Some(at(2)));
     let waiting = store.waiting_tasks(at(60)).await.unwrap();
     assert_eq!(waiting, Waiting { tasks: 2, oldest: Some((leased, at(2))) });
     let overtaken = enqueue(&store, "overtaken", 1).await;

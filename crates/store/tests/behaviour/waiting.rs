@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use store::{Claim, Outcome, Run, Store, TaskWaiter, Timestamp};
+use store::{Claim, Outcome, Places, Run, Store, TaskWaiter, Timestamp};
 
-use super::{Place, task};
+use super::{Place, claims::kinds, task};
 
 const SOON: Duration = Duration::from_secs(3);
 
@@ -13,11 +13,12 @@ const SOON: Duration = Duration::from_secs(3);
 async fn next(store: &Store, waiter: &mut TaskWaiter, lease: Duration) -> Run {
     loop {
         let now = Timestamp::now();
-        let claim = Claim { limit: 1, holder: "worker 1".into(), now, expires_at: now.plus(lease) };
+        let places = Places::of_every_kind(1);
+        let claim = Claim { places, holder: "worker 1".into(), now, expires_at: now.plus(lease) };
         if let Some(run) = store.claim_tasks(claim).await.unwrap().runs.pop() {
             return run;
         }
-        waiter.wait().await;
+        waiter.wait(&kinds()).await;
     }
 }
 
@@ -70,7 +71,7 @@ pub(crate) async fn one_who_waits_for_nothing_stays_asleep(place: &dyn Place) {
     let mut woken = 0;
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(1) {
-        let _ = tokio::time::timeout(Duration::from_secs(1), waiter.wait()).await;
+        let _ = tokio::time::timeout(Duration::from_secs(1), waiter.wait(&kinds())).await;
         woken += 1;
     }
     assert!(woken <= 4, "woken {woken} times within a second");

@@ -14,7 +14,7 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::trace::Span as SdkSpan;
 
-use super::{Attempt, ErrorType};
+use super::{Attempt, ErrorType, SecretTarget};
 use crate::{
     edge,
     instruments::{CLIENT_DURATION, SCHEME},
@@ -191,11 +191,12 @@ fn attributes<B>(
     list
 }
 
-/// Where the request goes, without user information and without the query's values.
+/// Where the request goes, without user information and without the query's values, or all of its target where that is secret.
 fn full_url<B>(request: &Request<B>, host: &str, port: u16) -> String {
     let uri = request.uri();
-    let path = edge::path(uri);
-    let query = edge::query(uri);
+    let is_secret = request.extensions().get::<SecretTarget>().is_some();
+    let (path, query) =
+        if is_secret { ("/REDACTED".into(), None) } else { (edge::path(uri), edge::query(uri)) };
     let mut text =
         String::with_capacity(20 + host.len() + path.len() + query.as_ref().map_or(0, String::len));
     text.extend([uri.scheme_str().unwrap_or(SCHEME), "://"]);
@@ -244,8 +245,11 @@ mod tests {
             ("/", "::1", "http://[::1]:9000/"),
         ];
         for (uri, host, expected) in table {
-            let request = Request::get(uri).body(()).unwrap();
+            let mut request = Request::get(uri).body(()).unwrap();
             assert_eq!(full_url(&request, host, 9000), expected);
+            request.extensions_mut().insert(SecretTarget);
+            let hidden = full_url(&request, host, 9000);
+            assert!(hidden.ends_with(":9000/REDACTED"), "{hidden}");
         }
     }
 }

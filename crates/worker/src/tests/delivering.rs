@@ -1,8 +1,10 @@
 //! Deliveries: what a receiver gets, and what its answer does.
 
 use super::*;
+use std::sync::Arc;
 use telemetry::testing::wait_for_span;
 use tests::{Receiver, Reply};
+use tokio::sync::Notify;
 
 /// Delivers one event to a receiver that answers so, and gives the task after its first run.
 async fn delivered(database: &Database, receiver: &Receiver) -> (Task, Webhook) {
@@ -52,7 +54,7 @@ async fn a_receiver_gets_the_event_signed_and_in_its_trace() {
         assert_eq!(event.header("traceparent")[3..52], format!("{trace}-{}", client.span_id));
         assert_eq!(client.kind, "CLIENT");
         assert_eq!(client.parent_id, wait_for_span(&trace, "process deliver_webhook").span_id);
-        assert_eq!(client.attributes["url.full"], format!("{}?token=REDACTED", receiver.url()));
+        assert_eq!(client.attributes["url.full"], format!("http://{}/REDACTED", receiver.address()));
         assert_eq!(client.attributes["http.response.status_code"], "204");
         let told = format!("{:?} {:?}", testing::spans(&trace), testing::lines(&trace));
         assert!(!told.contains("s3cr3t") && !told.contains("whsec_") && !told.contains("Ada"), "{told}");
@@ -166,4 +168,34 @@ async fn nothing_is_sent_to_addresses_that_are_not_public() {
     }
     worker.stop().await;
     assert_eq!(receiver.received().len(), 0);
+}
+
+#[tokio::test]
+async fn a_receiver_that_answers_slowly_but_in_time_has_it() {
+    let database = Database::sqlite().await;
+    let go = Arc::new(Notify::new());
+    let held = Arc::clone(&go);
+    let receiver = Receiver::start(move |_, _| Reply::Held(Arc::clone(&held), 204)).await;
+    let webhook = database.subscribe(&receiver.url()).await;
+    let (id, _) = database.enqueue(delivery(&webhook)).await;
+    let worker = Making::on(&database).await.start();
+    database.until(id, State::Leased).await;
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    go.notify_one();
+    let done = database.until(id, State::Done).await;
+    worker.stop().await;
+    assert_eq!((done.runs, receiver.received().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_url_that_cannot_be_used_is_not_tried_again() {
+    let database = Database::sqlite().await;
+    let webhook = database.subscribe("http://xn--/").await;
+    let (id, _) = database.enqueue(delivery(&webhook)).await;
+    let worker = Making::on(&database).await.start();
+    let dead = database.until(id, State::Dead).await;
+    worker.stop().await;
+    let said = dead.last_error.unwrap();
+    assert_eq!(dead.runs, 1, "{said}");
+    assert!(said.starts_with("the webhook's URL cannot be used"), "{said}");
 }

@@ -2,7 +2,6 @@
 
 use super::*;
 use std::sync::{Arc, atomic::AtomicBool};
-use store::Claim;
 use tokio::sync::Notify;
 
 const SHORT: Duration = Duration::from_millis(400);
@@ -42,6 +41,10 @@ impl Drop for Dropped<'_> {
     fn drop(&mut self) {
         self.0.dropped.store(true, Ordering::SeqCst);
     }
+}
+
+fn of(kind: &str) -> Vec<Places> {
+    vec![Places { kind: kind.to_owned(), count: 1 }]
 }
 
 #[tokio::test]
@@ -93,7 +96,7 @@ async fn work_whose_lease_is_lost_is_stopped_and_writes_nothing() {
         // By this clock the lease has expired long ago.
         let now = Timestamp::now().plus(Duration::from_secs(3600));
         let expires_at = now.plus(Duration::from_secs(60));
-        let claim = Claim { limit: 1, holder: "another".into(), now, expires_at };
+        let claim = Claim { places: of("slow"), holder: "another".into(), now, expires_at };
         let taken = database.store.claim_tasks(claim).await.unwrap().runs.remove(0);
         let line = line_of(&trace).await;
         assert_eq!((&line["level"], &line["outcome"]), (&"WARN".into(), &"lost".into()), "{line}");
@@ -115,7 +118,7 @@ async fn a_task_whose_last_lease_expires_is_dead_and_its_line_is_in_its_trace() 
         let (id, trace) = database.enqueue(NewTask { max_runs: 1, ..task("slow") }).await;
         let past = Timestamp::now().minus(Duration::from_secs(60));
         let due = database.store.task(id).await.unwrap().due_at.unwrap();
-        let claim = Claim { limit: 1, holder: "killed".into(), now: due, expires_at: past };
+        let claim = Claim { places: of("slow"), holder: "killed".into(), now: due, expires_at: past };
         assert_eq!(database.store.claim_tasks(claim).await.unwrap().runs.len(), 1);
         let (next, _) = database.enqueue(task("confirm_booking")).await;
         // What was dead already takes no place: the only one there is goes to the next task.

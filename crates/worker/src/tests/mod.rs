@@ -2,6 +2,8 @@
 
 /// Deliveries: what a receiver gets, and what its answer does.
 mod delivering;
+/// A commit whose answer was lost.
+mod doubt;
 /// Ends in good order.
 mod draining;
 /// Leases: renewed, lost, expired.
@@ -20,7 +22,9 @@ use std::{
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use opentelemetry::context::FutureExt as _;
-use store::{Backoff, Enqueued, NewTask, Outcome, Secret, State, Store, Task, Timestamp, Webhook};
+use store::{
+    Backoff, Claim, Enqueued, NewTask, Outcome, Places, Secret, State, Store, Task, Timestamp, Webhook,
+};
 use telemetry::{Carried, Span, testing};
 use tests::{Directory, eventually, eventually_within};
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -31,6 +35,9 @@ use crate::{deliver::Deliver, outcome::Failure, run::run, work::Worker};
 /// How long many tasks may take on a busy machine.
 const MANY: Duration = Duration::from_secs(60);
 const KEY: [u8; 24] = *b"the key of a test's hook";
+
+/// What the workers here have places for: what there is, and what the tests make up.
+const KINDS: [&str; 6] = ["confirm_booking", "deliver_webhook", "count", "panic", "calm", "slow"];
 
 /// A database of its own; SQLite's file is removed when dropped.
 struct Database {
@@ -164,7 +171,7 @@ impl Making {
             // Of its own, as it is in a process of its own.
             store: opened(&database.url).await,
             holder: "a test".into(),
-            concurrency: 16,
+            places: KINDS.map(|kind| Places { kind: kind.to_owned(), count: 16 }).into(),
             lease: Duration::from_secs(30),
             retries: Backoff { first: Duration::from_millis(4), longest: Duration::from_millis(40) },
             work: Box::new(work),
@@ -177,8 +184,8 @@ impl Making {
         self
     }
 
-    fn concurrency(mut self, places: u16) -> Self {
-        self.worker.concurrency = places;
+    fn concurrency(mut self, count: u16) -> Self {
+        self.worker.places.iter_mut().for_each(|kind| kind.count = count);
         self
     }
 

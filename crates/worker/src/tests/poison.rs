@@ -1,21 +1,46 @@
-//! What stops no other task: kinds that nobody knows, work that panics.
+//! What stops no other task: kinds that only a newer program knows, other kinds that hang, work that panics.
 
 use super::*;
+use std::sync::Arc;
 
 #[tokio::test]
-async fn a_kind_that_nobody_knows_is_dead_at_once_and_stops_no_other() {
+async fn a_kind_that_only_a_newer_program_knows_is_left_to_it() {
     for database in Database::both().await {
-        let (poison, trace) = database.enqueue(task("make_coffee")).await;
+        let (strange, _) = database.enqueue(task("make_coffee")).await;
         let (good, _) = database.enqueue(task("confirm_booking")).await;
         let worker = Making::on(&database).await.concurrency(1).start();
-        let dead = database.until(poison, State::Dead).await;
         database.until(good, State::Done).await;
         worker.stop().await;
-        let said = dead.last_error.unwrap();
-        assert!(said.starts_with("`make_coffee` is no kind of task: must be"), "{said}");
-        let line = testing::wait_for_line(&trace, "task");
-        assert_eq!((&line["level"], &line["kind"]), (&"ERROR".into(), &"_OTHER".into()), "{line}");
-        assert_eq!((&line["outcome"], &line["error.type"]), (&"dead".into(), &"kind".into()), "{line}");
+        let left = database.store.task(strange).await.unwrap();
+        assert_eq!((left.state, left.runs), (State::Queued, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_kind_that_hangs_takes_its_own_places_alone() {
+    for database in Database::both().await {
+        let hanging = Arc::new(AtomicU32::new(0));
+        let begun = Arc::clone(&hanging);
+        let making = Making::with(&database, move |task| {
+            if task.kind == "slow" {
+                begun.fetch_add(1, Ordering::SeqCst);
+                return std::future::pending().boxed();
+            }
+            async { Ok(Outcome::Done) }.boxed()
+        });
+        let mut worker = making.await.concurrency(2);
+        worker.within = Duration::ZERO;
+        let worker = worker.start();
+        for _ in 0..5 {
+            database.enqueue(task("slow")).await;
+        }
+        // More than there are places, one after the other: each needs one that another has left.
+        for _ in 0..5 {
+            let (good, _) = database.enqueue(task("calm")).await;
+            database.until(good, State::Done).await;
+        }
+        assert_eq!(hanging.load(Ordering::SeqCst), 2, "and no more than these");
+        worker.stop().await;
     }
 }
 

@@ -1,10 +1,8 @@
 //! Due tasks, given to one who asks: queued ones whose time has come, and leased ones whose lease has expired.
 //!
-//! One statement, by the index on `due_at` alone, so that it costs the same however many wait. On PostgreSQL it passes over
-//! what another claim is taking just now; on SQLite claims take turns, as all writers do.
+//! One statement, by the index on kind and `due_at` alone, so that it costs the same however many wait, of this kind or of
+//! another. On PostgreSQL it passes over what another claim is taking just now; on SQLite claims take turns, as all writers do.
 //! An expired lease was a run. If it was the last one, the task is dead, and is given back as such.
-
-use std::sync::LazyLock;
 
 use uuid::Uuid;
 
@@ -16,10 +14,6 @@ use crate::{
     task::{Claim, Claimed, Lease, Run, State},
     value::Value,
 };
-
-static POSTGRES: LazyLock<String> =
-    LazyLock::new(|| statement("= ANY (ARRAY(", "FOR UPDATE SKIP LOCKED))", "::timestamptz", "::uuid"));
-static SQLITE: LazyLock<String> = LazyLock::new(|| statement("IN (", ")", "", ""));
 
 #[derive(Debug)]
 pub(crate) struct ClaimTasks {
@@ -38,15 +32,21 @@ impl Operation for ClaimTasks {
 
     async fn run(self, session: &mut Session) -> Result<Claimed, Error> {
         let claim = self.claim;
-        let values = [
+        let mut claimed = Claimed::default();
+        if claim.places.is_empty() {
+            return Ok(claimed);
+        }
+        let text = statement(session.is_postgres(), claim.places.len());
+        let mut values = vec![
             Value::Time(claim.expires_at),
             Value::Id(self.token),
             Value::Text(claim.holder),
             Value::Time(claim.now),
-            Value::Integer(claim.limit.into()),
         ];
-        let sql = Sql { operation: "UPDATE", table: "tasks", postgres: &POSTGRES, sqlite: &SQLITE };
-        let mut claimed = Claimed::default();
+        for places in claim.places {
+            values.extend([Value::Text(places.kind), Value::Integer(places.count.into())]);
+        }
+        let sql = Sql::same("UPDATE", "tasks", &text);
         for row in session.rows(&sql, &values).await? {
             let task = read(&row)?;
             if task.state == State::Dead {
@@ -62,7 +62,8 @@ impl Operation for ClaimTasks {
 }
 
 /// A task that is queued has runs left: only the expired lease of a last run finds `runs >= max_runs`.
-fn statement(open: &str, close: &str, timestamp: &str, uuid: &str) -> String {
+fn statement(is_postgres: bool, kinds: usize) -> String {
+    let (timestamp, uuid) = if is_postgres { ("::timestamptz", "::uuid") } else { ("", "") };
     format!(
         "UPDATE tasks SET run_at = due_at, \
          state = CASE WHEN runs >= max_runs THEN 'dead' ELSE 'leased' END, \
@@ -74,7 +75,25 @@ fn statement(open: &str, close: &str, timestamp: &str, uuid: &str) -> String {
          runs = CASE WHEN runs >= max_runs THEN runs ELSE runs + 1 END, \
          last_error = CASE WHEN state = 'leased' THEN 'the lease of run ' || runs || \
          ' expired: its worker, ' || holder || ', stopped or hung' ELSE last_error END \
-         WHERE id {open}SELECT id FROM tasks WHERE due_at <= $4{timestamp} ORDER BY due_at, id LIMIT $5 {close} \
-         RETURNING {COLUMNS}"
+         WHERE {} RETURNING {COLUMNS}",
+        which(is_postgres, kinds)
     )
+}
+
+/// The condition for the rows of so many kinds, one or more: the parameters after the fourth are pairs of kind and number.
+fn which(is_postgres: bool, kinds: usize) -> String {
+    let of_kind = |at: usize| {
+        let (kind, count) = (5 + 2 * at, 6 + 2 * at);
+        format!(
+            "SELECT id FROM tasks WHERE kind = ${kind} AND due_at <= $4 ORDER BY due_at, id LIMIT ${count}"
+        )
+    };
+    let each = (0..kinds).map(of_kind);
+    if is_postgres {
+        let arrays: Vec<_> = each.map(|one| format!("ARRAY({one} FOR UPDATE SKIP LOCKED)")).collect();
+        format!("id = ANY ({})", arrays.join(" || "))
+    } else {
+        let tables: Vec<_> = each.map(|one| format!("SELECT id FROM ({one})")).collect();
+        format!("id IN ({})", tables.join(" UNION ALL "))
+    }
 }

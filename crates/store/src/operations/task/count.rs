@@ -1,4 +1,4 @@
-//! How many tasks there are, how long they wait, and when the next one is due.
+//! How many tasks there are, how long they wait, and when the next one of some kinds is due.
 
 use uuid::Uuid;
 
@@ -19,13 +19,13 @@ const DEAD: Sql<'_> = Sql::same(
     "tasks",
     "SELECT count(*) FROM tasks WHERE state = 'dead' AND finished_at IS NOT NULL",
 );
+/// This one and the next look at all that wait, by the index alone.
 const WAITING: Sql<'_> = Sql::same("SELECT", "tasks", "SELECT count(*) FROM tasks WHERE due_at <= $1");
 const OLDEST: Sql<'_> = Sql::same(
     "SELECT",
     "tasks",
     "SELECT id, due_at FROM tasks WHERE due_at <= $1 ORDER BY due_at, id LIMIT 1",
 );
-const NEXT: Sql<'_> = Sql::same("SELECT", "tasks", "SELECT min(due_at) FROM tasks WHERE due_at IS NOT NULL");
 
 #[derive(Debug)]
 pub(crate) struct CountTasks;
@@ -89,7 +89,9 @@ impl Operation for CountWaiting {
 }
 
 #[derive(Debug)]
-pub(crate) struct NextDue;
+pub(crate) struct NextDue {
+    pub(crate) kinds: Vec<String>,
+}
 
 impl Operation for NextDue {
     const WRITES: bool = false;
@@ -97,7 +99,16 @@ impl Operation for NextDue {
     type Error = Error;
 
     async fn run(self, session: &mut Session) -> Result<Option<Timestamp>, Error> {
-        let rows = session.rows(&NEXT, &[]).await?;
+        if self.kinds.is_empty() {
+            return Ok(None);
+        }
+        let of_kind = |number| {
+            format!("SELECT min(due_at) AS due_at FROM tasks WHERE kind = ${number} AND due_at IS NOT NULL")
+        };
+        let each: Vec<_> = (1..=self.kinds.len()).map(of_kind).collect();
+        let text = format!("SELECT min(due_at) FROM ({}) AS next", each.join(" UNION ALL "));
+        let kinds: Vec<_> = self.kinds.into_iter().map(Value::Text).collect();
+        let rows = session.rows(&Sql::same("SELECT", "tasks", &text), &kinds).await?;
         Ok(rows.first().map(|row| row.time_or_null(0)).transpose()?.flatten())
     }
 }

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::{announce, told};
 use crate::{
-    Status, Timestamp,
+    Timestamp,
     error::Error,
     event::Event,
     operations::{Operation, change},
@@ -81,7 +81,11 @@ impl Operation for EndRun {
             return Ok(Ended::Lost);
         };
         match (&self.outcome, booking, webhook) {
-            (Outcome::Confirm, Some(booking), _) => confirm(session, booking, self.now).await?,
+            (Outcome::Confirm, Some(booking), _) => {
+                if let Some(confirmed) = change::confirm(session, booking, self.now).await? {
+                    announce(session, Event::Confirmed, &confirmed, self.now).await?;
+                }
+            }
             (Outcome::Unsubscribe { reason }, _, Some(webhook)) => {
                 let values = [Value::Time(self.now), told(reason), Value::Id(webhook)];
                 session.execute(&DISABLE, &values).await?;
@@ -146,16 +150,4 @@ async fn not_done(session: &mut Session, sql: &Sql<'_>, values: &[Value]) -> Res
     // They wait for the next time that they know of.
     session.wake_workers();
     rows.first().map_or(Ok(Ended::Lost), |row| super::state(row, 0).map(Ended::Now))
-}
-
-/// A booking that was cancelled, removed or confirmed meanwhile stays as it is.
-async fn confirm(session: &mut Session, id: Uuid, now: Timestamp) -> Result<(), Error> {
-    let booking = match change::locked(session, id).await {
-        Ok(booking) if booking.status == Status::Pending => booking,
-        Ok(_) | Err(Error::NotFound) => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    let details = booking.details.clone();
-    let confirmed = change::update(session, booking.next(details, Status::Confirmed, now)).await?;
-    announce(session, Event::Confirmed, &confirmed, now).await
 }
