@@ -57,7 +57,7 @@ impl Running {
         (!before.contains(&kind)).then_some(kind)
     }
 
-    /// Waits, `within` this, for the ends of so many runs that a quarter of the kind's places is free.
+    /// Waits, `within` this, for the ends of so many runs that half of the kind's places are free.
     pub(crate) async fn gather(&mut self, kind: &str, within: Duration) {
         let enough = async {
             while !self.has_plenty(kind) {
@@ -71,7 +71,7 @@ impl Running {
     fn has_plenty(&self, kind: &str) -> bool {
         let count =
             |list: &[Places]| list.iter().find(|places| places.kind == kind).map_or(0, |places| places.count);
-        count(&self.room()) >= count(&self.places).div_ceil(4)
+        count(&self.room()) >= count(&self.places).div_ceil(2)
     }
 
     fn remove(&mut self, ended: Result<(Id, ()), JoinError>) -> String {
@@ -120,16 +120,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_quarter_of_the_places_is_waited_for_but_not_for_long() {
+    async fn half_of_the_places_are_waited_for_but_not_for_long() {
         let mut running = Running::new(places(&[("a", 8), ("b", 8)]));
-        (0..6).for_each(|_| running.begin("a", pending()));
-        running.begin("a", ready(()));
-        running.begin("a", ready(()));
+        (0..4).for_each(|_| running.begin("a", pending()));
+        (0..4).for_each(|_| running.begin("a", ready(())));
         assert_eq!(running.next().await.as_deref(), Some("a"));
         running.gather("a", Duration::from_secs(60)).await;
-        assert_eq!(running.room(), places(&[("a", 2), ("b", 8)]));
+        assert_eq!(running.room(), places(&[("a", 4), ("b", 8)]));
         running.begin("a", pending());
         running.gather("a", Duration::from_millis(1)).await;
-        assert_eq!(running.room(), places(&[("a", 1), ("b", 8)]));
+        assert_eq!(running.room(), places(&[("a", 3), ("b", 8)]));
     }
 }

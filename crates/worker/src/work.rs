@@ -26,7 +26,7 @@ use crate::{
 const AWAY: Backoff = Backoff { first: Duration::from_millis(200), longest: Duration::from_secs(5) };
 /// How long a place that became free waits for others before it is claimed for: under load a claim for each would be one more
 /// transaction a task.
-const GATHER: Duration = Duration::from_millis(5);
+const GATHER: Duration = Duration::from_millis(10);
 /// How long giving the leases back may take, once the time to drain is over.
 const GIVE_BACK: Duration = Duration::from_secs(2);
 
