@@ -8,7 +8,7 @@ use std::{
     fs::File,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -20,7 +20,7 @@ use crate::{Client, eventually_within};
 
 /// A running program; killed when dropped.
 #[derive(Debug)]
-pub(crate) struct Program {
+pub struct Program {
     child: Child,
 }
 
@@ -29,7 +29,7 @@ impl Program {
     ///
     /// # Panics
     /// When it cannot be started.
-    pub(crate) fn start(program: &Path, output: &Path, command: impl FnOnce(&mut Command)) -> Program {
+    pub fn start(program: &Path, output: &Path, command: impl FnOnce(&mut Command)) -> Program {
         let said = File::options().create(true).append(true).open(output);
         let said = said.unwrap_or_else(|error| panic!("{}: {error}", output.display()));
         let mut setpriv = Command::new("setpriv");
@@ -56,10 +56,18 @@ impl Program {
         let pid = Pid::from_raw(self.child.id().cast_signed()).expect("a process id is positive");
         // It may have ended by itself: then the wait below tells.
         let _ = kill_process(pid, Signal::TERM);
-        eventually_within(Duration::from_secs(30), "the program ends", async || {
+        self.ended_within(Duration::from_secs(30)).await;
+    }
+
+    /// Waits until it ends by itself.
+    ///
+    /// # Panics
+    /// When it has not within `bound`.
+    pub async fn ended_within(&mut self, bound: Duration) -> ExitStatus {
+        eventually_within(bound, "the program ends", async || {
             self.child.try_wait().expect("a child can be waited for").ok_or("still running")
         })
-        .await;
+        .await
     }
 
     /// Waits until `path` at `address` answers 200.
