@@ -3,7 +3,7 @@
 //! Promises: each says in `Cache-Status` what was done, and in `Via` that it came through here; what comes out of the
 //! store or a shared fetch has its `Age`.
 
-use std::time::SystemTime;
+use std::{ops::Range, time::SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, response::Parts};
@@ -17,6 +17,7 @@ use crate::{
     cache_status::Member,
     entry::{Entry, Head},
     flight::Passenger,
+    range::{self, Wanted},
     storing::with_date,
     validate, via,
 };
@@ -28,8 +29,37 @@ pub(crate) fn from_entry(
     now: SystemTime,
     member: Member,
 ) -> Response<AnswerBody> {
+    if asked.ranged && entry.head.status == StatusCode::OK && !is_not_modified(asked, &entry.head) {
+        match range::wanted(&asked.fields, &entry.head.fields, entry.length) {
+            Wanted::Whole => {}
+            Wanted::Part(part) => return from_part(entry, &part, now, member),
+            Wanted::Nothing => return not_satisfiable(entry, member),
+        }
+    }
     let body = AnswerBody::stored(entry.body.clone(), entry.length);
     from_head(asked, &entry.head, now, member, Some(entry.length), body)
+}
+
+/// RFC 9110 §15.3.7.
+fn from_part(entry: &Entry, part: &Range<u64>, now: SystemTime, member: Member) -> Response<AnswerBody> {
+    let (head, length) = (&entry.head, part.end - part.start);
+    let mut fields = with_length(head.fields.clone(), Some(length));
+    fields.insert(header::CONTENT_RANGE, range::content_range(Some(part), entry.length));
+    fields.insert(header::AGE, age(head, now));
+    sign(StatusCode::PARTIAL_CONTENT, &mut fields, member);
+    let body = AnswerBody::stored(range::cut(&entry.body, part), length);
+    respond(StatusCode::PARTIAL_CONTENT, fields, body)
+}
+
+/// RFC 9110 §15.5.17.
+fn not_satisfiable(entry: &Entry, member: Member) -> Response<AnswerBody> {
+    let problem = Problem::new(StatusCode::RANGE_NOT_SATISFIABLE).detail("There are no such bytes.");
+    let range = range::content_range(None, entry.length);
+    own(problem.header(header::CONTENT_RANGE, range).response(), member)
+}
+
+fn age(head: &Head, now: SystemTime) -> HeaderValue {
+    HeaderValue::from(head.freshness.age(now).unwrap_or_default().as_secs())
 }
 
 /// From a fetch that another request has started, as it comes.
@@ -61,8 +91,7 @@ fn from_head(
     } else {
         (head.status, fields, body)
     };
-    let age = head.freshness.age(now).unwrap_or_default().as_secs();
-    fields.insert(header::AGE, HeaderValue::from(age));
+    fields.insert(header::AGE, age(head, now));
     sign(status, &mut fields, member);
     respond(status, fields, body)
 }

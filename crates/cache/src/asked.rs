@@ -31,6 +31,8 @@ pub(crate) struct Asked {
     pub(crate) authorized: bool,
     /// It carries `If-None-Match` or `If-Modified-Since`.
     pub(crate) conditional: bool,
+    /// It is a GET with `Range`: answered from what is stored, or passed through untouched.
+    pub(crate) ranged: bool,
     /// Its fields, for `Vary` and its conditions.
     pub(crate) fields: HeaderMap,
 }
@@ -42,7 +44,7 @@ pub(crate) enum Bypass {
     Method,
     /// No target that is beyond doubt.
     Target,
-    /// `Range` or `If-Range`.
+    /// `Range`, of something that is not stored.
     Range,
     /// `Upgrade`.
     Upgrade,
@@ -79,9 +81,6 @@ impl Asked {
             return Err(Bypass::Method);
         }
         let key = Key::of(&request.uri, fields).ok_or(Bypass::Target)?;
-        if has(header::RANGE) || has(header::IF_RANGE) {
-            return Err(Bypass::Range);
-        }
         if has(header::UPGRADE) {
             return Err(Bypass::Upgrade);
         }
@@ -100,13 +99,15 @@ impl Asked {
             control: read_control(fields),
             authorized: has(header::AUTHORIZATION),
             conditional: has(header::IF_NONE_MATCH) || has(header::IF_MODIFIED_SINCE),
+            // Of a HEAD it means nothing (RFC 9110 §14.2).
+            ranged: request.method == Method::GET && has(header::RANGE),
             fields: std::mem::take(&mut request.headers),
         })
     }
 
     /// Whether its fetch may answer others, and others' fetch may answer it: a plain GET, alike for everybody.
     pub(crate) fn shares(&self) -> bool {
-        !self.head && !self.authorized && self.control == CacheControl::default()
+        !self.head && !self.ranged && !self.authorized && self.control == CacheControl::default()
     }
 }
 
@@ -164,8 +165,7 @@ mod tests {
         check(Method::POST, &[], false, Some(Bypass::Method));
         check(Method::OPTIONS, &[], false, Some(Bypass::Method));
         check(Method::GET, &[("host", "a b")], false, Some(Bypass::Target));
-        check(Method::GET, &[("range", "bytes=0-1")], false, Some(Bypass::Range));
-        check(Method::GET, &[("if-range", "\"a\"")], false, Some(Bypass::Range));
+        check(Method::GET, &[("range", "bytes=0-1")], false, None);
         check(Method::GET, &[("upgrade", "websocket")], false, Some(Bypass::Upgrade));
         check(Method::GET, &[("if-match", "\"a\"")], false, Some(Bypass::Precondition));
         check(Method::GET, &[("x-http-method-override", "POST")], false, Some(Bypass::Steering));
@@ -185,6 +185,8 @@ mod tests {
         check(&[("if-none-match", "\"a\"")], true);
         check(&[("cookie", "a=b")], true);
         check(&[("authorization", "Basic x")], false);
+        check(&[("range", "bytes=0-1")], false);
+        check(&[("if-range", "\"a\"")], true);
         check(&[("cache-control", "no-cache")], false);
         check(&[("cache-control", "max-age=0")], false);
         check(&[("pragma", "x, No-Cache")], false);

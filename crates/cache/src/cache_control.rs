@@ -1,10 +1,11 @@
-//! `Cache-Control`, read as strictly as a shared cache must (RFC 9111 §5.2).
+//! `Cache-Control`, read as strictly as a shared cache must (RFC 9111 §5.2), and `CDN-Cache-Control` (RFC 9213).
 //!
 //! Promises: any spelling and case; what stands inside a quoted string is no directive; all lines count; numbers
 //! saturate; whatever cannot be read restricts and never permits.
 //! Refuses: deciding what follows from a directive; that is [`crate::storing`] and [`crate::freshness`].
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use sfv::{BareItem, Dictionary, Item, ListEntry, Parser};
 
 /// Numbers beyond this mean this (RFC 9111 §1.2.2).
 const GREATEST: u64 = 1 << 31;
@@ -21,6 +22,8 @@ pub(crate) struct CacheControl {
     pub(crate) private: bool,
     pub(crate) public: bool,
     pub(crate) must_revalidate: bool,
+    /// `must-revalidate` or `proxy-revalidate` in whatever form: never to be used stale (§5.2.2.2, §5.2.2.8).
+    pub(crate) revalidate: bool,
     pub(crate) must_understand: bool,
     pub(crate) only_if_cached: bool,
     /// Seconds; 0 when unreadable or said twice with different values (§4.2.1).
@@ -29,6 +32,45 @@ pub(crate) struct CacheControl {
     pub(crate) s_maxage: Option<u64>,
     /// Seconds; boundless when unreadable.
     pub(crate) min_fresh: Option<u64>,
+    /// Seconds (RFC 5861 §3); 0 when unreadable or said twice with different values.
+    pub(crate) stale_while_revalidate: Option<u64>,
+    /// Likewise (RFC 5861 §4); a request can say it too.
+    pub(crate) stale_if_error: Option<u64>,
+    /// It comes from a field for caches like this one (RFC 9213): `Expires` says nothing beside it.
+    pub(crate) is_targeted: bool,
+}
+
+/// The field for caches between an origin and its public (RFC 9213 §3.1).
+const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
+
+/// Reads what an answer says to a cache like this one: `CDN-Cache-Control` where it can be read, and nothing else then
+/// (RFC 9213 §2.2); otherwise `Cache-Control`.
+pub(crate) fn of_answer(fields: &HeaderMap) -> CacheControl {
+    targeted(fields).unwrap_or_else(|| read(fields))
+}
+
+/// A dictionary of structured fields, unlike `Cache-Control` (RFC 9213 §2.1). One that is empty or cannot be parsed is as if
+/// it were not there. A value of a type that its directive does not have restricts and never permits.
+fn targeted(fields: &HeaderMap) -> Option<CacheControl> {
+    if !fields.contains_key(CDN_CACHE_CONTROL) {
+        return None;
+    }
+    let lines: Vec<&[u8]> = fields.get_all(CDN_CACHE_CONTROL).iter().map(HeaderValue::as_bytes).collect();
+    let dictionary =
+        Parser::new(&lines.join(&b", "[..])).parse::<Dictionary>().ok().filter(|found| !found.is_empty())?;
+    let mut found = CacheControl { is_targeted: true, ..CacheControl::default() };
+    for (name, member) in &dictionary {
+        let name = name.as_str().as_bytes();
+        match member {
+            ListEntry::Item(Item { bare_item: BareItem::Boolean(false), .. }) => {}
+            ListEntry::Item(Item { bare_item: BareItem::Boolean(true), .. }) => found.add(name, None),
+            ListEntry::Item(Item { bare_item: BareItem::Integer(number), .. }) => {
+                found.add(name, Some(i64::from(*number).to_string().as_bytes()));
+            }
+            _ => found.add(name, Some(b"?")),
+        }
+    }
+    Some(found)
 }
 
 /// Reads every `Cache-Control` line of a message.
@@ -40,9 +82,9 @@ pub(crate) fn read(fields: &HeaderMap) -> CacheControl {
             let (item, after) = split_item(rest);
             rest = after;
             match parse_item(item) {
-                Item::Empty => {}
-                Item::Malformed => found.malformed = true,
-                Item::Directive(name, argument) => found.add(name, argument.as_deref()),
+                Read::Empty => {}
+                Read::Malformed => found.malformed = true,
+                Read::Directive(name, argument) => found.add(name, argument.as_deref()),
             }
         }
     }
@@ -67,6 +109,13 @@ impl CacheControl {
             self.public |= argument.is_none();
         } else if is("must-revalidate") {
             self.must_revalidate |= argument.is_none();
+            self.revalidate = true;
+        } else if is("proxy-revalidate") {
+            self.revalidate = true;
+        } else if is("stale-while-revalidate") {
+            self.stale_while_revalidate = permitted(self.stale_while_revalidate, argument);
+        } else if is("stale-if-error") {
+            self.stale_if_error = permitted(self.stale_if_error, argument);
         } else if is("max-age") {
             self.max_age = Some(agreed(self.max_age, seconds(argument).unwrap_or(0)));
         } else if is("s-maxage") {
@@ -76,6 +125,11 @@ impl CacheControl {
             self.min_fresh = Some(self.min_fresh.map_or(wanted, |before| before.max(wanted)));
         }
     }
+}
+
+/// Seconds that permit something: 0, which permits nothing, when unreadable or said twice with different values.
+fn permitted(before: Option<u64>, argument: Option<&[u8]>) -> Option<u64> {
+    Some(agreed(before, seconds(argument).unwrap_or(0)))
 }
 
 /// RFC 9111 §4.2.1: a response with conflicting values is to be considered stale.
@@ -96,7 +150,7 @@ pub(crate) fn seconds(text: Option<&[u8]>) -> Option<u64> {
     Some(digits.iter().fold(0, add).min(GREATEST))
 }
 
-enum Item<'a> {
+enum Read<'a> {
     /// `,,` is allowed in any list (RFC 9110 §5.6.1).
     Empty,
     Malformed,
@@ -118,19 +172,19 @@ fn split_item(line: &[u8]) -> (&[u8], &[u8]) {
     (line, &[])
 }
 
-fn parse_item(item: &[u8]) -> Item<'_> {
+fn parse_item(item: &[u8]) -> Read<'_> {
     let item = item.trim_ascii();
     if item.is_empty() {
-        return Item::Empty;
+        return Read::Empty;
     }
     let (name, argument) = match item.iter().position(|byte| *byte == b'=') {
         None => (item, None),
         Some(at) => match unquote(&item[at + 1..]) {
-            None => return Item::Malformed,
+            None => return Read::Malformed,
             argument => (&item[..at], argument),
         },
     };
-    if is_token(name) { Item::Directive(name, argument) } else { Item::Malformed }
+    if is_token(name) { Read::Directive(name, argument) } else { Read::Malformed }
 }
 
 /// A token as it is, a quoted string without its quotes and escapes; `None` for anything else.
@@ -187,7 +241,10 @@ mod tests {
         check("PRIVATE", CacheControl { private: true, ..none });
         check("private=\"x-user, x-id\"", CacheControl { private: true, ..none });
         check("no-cache=\"set-cookie\"", CacheControl { no_cache: true, ..none });
-        check("public,\tMust-Revalidate", CacheControl { public: true, must_revalidate: true, ..none });
+        check(
+            "public,\tMust-Revalidate",
+            CacheControl { public: true, must_revalidate: true, revalidate: true, ..none },
+        );
         check("foo, bar=baz, x=\"y\"", none);
     }
 
@@ -203,7 +260,8 @@ mod tests {
     fn permission_needs_the_exact_form() {
         let none = CacheControl::default();
         check("public=1", none);
-        check("must-revalidate=no", none);
+        check("must-revalidate=no", CacheControl { revalidate: true, ..none });
+        check("proxy-revalidate", CacheControl { revalidate: true, ..none });
         check("publi", none);
     }
 
@@ -222,6 +280,14 @@ mod tests {
         check("max-age=0x10", age(0));
         check("max-age=10, max-age=10", age(10));
         check("max-age=10, max-age=20", age(0));
+        let stale = |seconds| CacheControl { stale_if_error: Some(seconds), ..CacheControl::default() };
+        check("stale-if-error=9", stale(9));
+        check("stale-if-error=9, stale-if-error=8", stale(0));
+        check("stale-if-error", stale(0));
+        check(
+            "Stale-While-Revalidate=\"9\"",
+            CacheControl { stale_while_revalidate: Some(9), ..CacheControl::default() },
+        );
         check("min-fresh=x", CacheControl { min_fresh: Some(u64::MAX), ..CacheControl::default() });
     }
 
@@ -238,6 +304,35 @@ mod tests {
         malformed("x=\"a\"b");
         malformed("x=\"a\\");
         malformed("=5");
+    }
+
+    #[test]
+    fn a_field_for_caches_like_this_one_goes_before() {
+        let plain = ("cache-control", "no-store");
+        let check = |line: &str, expected: Option<CacheControl>| {
+            let fields = crate::tests::fields(&[plain, ("cdn-cache-control", line)]);
+            let expected = expected.map(|found| CacheControl { is_targeted: true, ..found });
+            assert_eq!(of_answer(&fields), expected.unwrap_or_else(|| read(&fields)), "{line}");
+        };
+        let none = CacheControl::default();
+        check("max-age=600", Some(CacheControl { max_age: Some(600), ..none }));
+        check("max-age=600;x=1, public", Some(CacheControl { max_age: Some(600), public: true, ..none }));
+        check("max-age=60, max-age=600", Some(CacheControl { max_age: Some(600), ..none }));
+        check("no-store", Some(CacheControl { no_store: true, ..none }));
+        check("no-store=?0, max-age=1", Some(CacheControl { max_age: Some(1), ..none }));
+        check("private=\"set-cookie\"", Some(CacheControl { private: true, ..none }));
+        check("max-age=\"600\"", Some(CacheControl { max_age: Some(0), ..none }));
+        check("max-age=-1", Some(CacheControl { max_age: Some(0), ..none }));
+        check("max-age=1.5", Some(CacheControl { max_age: Some(0), ..none }));
+        check("public=1", Some(none));
+        check("x", Some(none));
+        check("", None);
+        check("max-age=600,", None);
+        check("Max-Age=600", None);
+        check("max-age=600 no-store", None);
+        let lines = [plain, ("cdn-cache-control", "max-age=1"), ("cdn-cache-control", "no-cache")];
+        let both = of_answer(&crate::tests::fields(&lines));
+        assert!(both.no_cache && both.max_age == Some(1), "{both:?}");
     }
 
     #[test]

@@ -7,7 +7,11 @@
 //! answer gets a hit with the next request; an answer fetched before an invalidation is not stored.
 //! Refuses: answering; it hands on what came as [`Fetched`].
 
-use std::{pin::pin, sync::Arc, time::SystemTime};
+use std::{
+    pin::pin,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};
@@ -22,6 +26,7 @@ use crate::{
     clock::Clock,
     entry::{Entry, Head, PIECE, gathered},
     flight::Flight,
+    policy::Policy,
     store::{Reserved, Store, Ticket},
     storing::{Refusal, kept_fields, may_store},
     validate, via,
@@ -38,6 +43,8 @@ pub(crate) enum Fetched {
     Passed(Box<Response<upstream::Body>>, Refusal),
     /// The stored answer is still right; whether it stays stored.
     Confirmed(Arc<Entry>, bool),
+    /// The origin failed, with this status or without an answer, and the stored answer may stand in (RFC 5861 §4).
+    Stale(Arc<Entry>, Option<StatusCode>),
     /// No answer.
     Failed(Failure),
 }
@@ -47,6 +54,7 @@ pub(crate) struct Fetch {
     pub(crate) store: Arc<Store>,
     pub(crate) client: Client,
     pub(crate) clock: Clock,
+    pub(crate) policy: Policy,
     pub(crate) asked: Arc<Asked>,
     pub(crate) target: Uri,
     /// What the origin is asked to confirm.
@@ -112,8 +120,19 @@ impl Fetch {
             let requested = self.clock.now();
             let response = match self.client.send(request, Some(self.asked.key.digest())).await {
                 Ok(response) => response,
-                Err(failure) => return Came::Other(Fetched::Failed(failure)),
+                Err(failure) => {
+                    let besides = self.policy.stale_on_disconnect;
+                    return Came::Other(match self.stand_in(besides) {
+                        Some(entry) => Fetched::Stale(entry, None),
+                        None => Fetched::Failed(failure),
+                    });
+                }
             };
+            if is_error(response.status())
+                && let Some(entry) = self.stand_in(Duration::ZERO)
+            {
+                return Came::Other(Fetched::Stale(entry, Some(response.status())));
+            }
             let received = self.clock.now();
             if let Some(entry) = stored
                 && validates
@@ -127,6 +146,14 @@ impl Fetch {
             }
             return self.arrived(response, requested, received);
         }
+    }
+
+    /// The stored answer, where it may be given although the origin has failed; `besides` is permitted anyway.
+    fn stand_in(&self, besides: Duration) -> Option<Arc<Entry>> {
+        let usable = |entry: &&Arc<Entry>| {
+            entry.head.freshness.usable_on_error(&self.asked.control, besides, self.clock.now())
+        };
+        self.stored.as_ref().filter(usable).cloned()
     }
 
     fn request(&self) -> Request<Empty<Bytes>> {
@@ -147,7 +174,7 @@ impl Fetch {
     ) -> Came {
         let fields = validate::updated(&entry.head.fields, &kept_fields(answer, received));
         let (status, filled_by) = (entry.head.status, entry.head.filled_by.clone());
-        let (entry, stays) = match may_store(&self.asked, status, &fields, requested, received) {
+        let (entry, stays) = match may_store(&self.asked, self.policy, status, &fields, requested, received) {
             Ok(storable) => {
                 let entry = Arc::new(
                     entry.with_head(Head::new(status, fields, storable, filled_by), self.ticket.fetch),
@@ -200,7 +227,7 @@ impl Fetch {
         received: SystemTime,
     ) -> Result<(Head, Option<u64>, Reserved), Refusal> {
         let (status, fields) = (response.status(), response.headers());
-        let storable = may_store(&self.asked, status, fields, requested, received)?;
+        let storable = may_store(&self.asked, self.policy, status, fields, requested, received)?;
         let body = response.body();
         let declared = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
         if response.extensions().get::<EndsByClose>().is_some() {
@@ -225,6 +252,7 @@ impl Fetch {
             Fetched::Confirmed(entry, true) if entry.is_fresh(self.clock.now()) => {
                 self.flight.confirm(Arc::clone(entry));
             }
+            Fetched::Stale(entry, _) => self.flight.stand_in(Arc::clone(entry)),
             Fetched::Failed(_) => self.flight.alone(),
             _ => self.alone(),
         }
@@ -296,6 +324,11 @@ impl Fetch {
         self.store.put(&self.ticket, Arc::new(entry));
         self.store.close(&self.asked.key, &self.flight);
     }
+}
+
+/// Statuses in whose place a stale answer is better (RFC 5861 §4).
+fn is_error(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 500 | 502 | 503 | 504)
 }
 
 /// Ends the flight however the fetch ends: whole, broken off, deserted, or dropped with its runtime.

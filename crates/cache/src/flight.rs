@@ -39,6 +39,8 @@ pub(crate) enum Landing {
     Streams(Arc<Head>),
     /// The stored answer, confirmed.
     Confirmed(Arc<Entry>),
+    /// The stored answer, stale, as the origin failed.
+    StandsIn(Arc<Entry>),
     /// Nothing that it may use: it goes on by itself.
     Alone,
 }
@@ -116,6 +118,11 @@ impl Flight {
     /// The stored answer has been confirmed.
     pub(crate) fn confirm(&self, entry: Arc<Entry>) {
         self.state().land(Landing::Confirmed(entry));
+    }
+
+    /// The origin failed, and this stale answer stands in.
+    pub(crate) fn stand_in(&self, entry: Arc<Entry>) {
+        self.state().land(Landing::StandsIn(entry));
     }
 
     /// What came is not to be shared.
@@ -292,6 +299,7 @@ impl Drop for Passenger {
 mod tests {
     use super::*;
     use crate::{
+        policy::Policy,
         storing::may_store,
         tests::{asked, at, fields},
     };
@@ -300,7 +308,8 @@ mod tests {
 
     fn head() -> Arc<Head> {
         let (asked, answer) = (asked(Method::GET, "/a", &[]), fields(&[("cache-control", "max-age=60")]));
-        let storable = may_store(&asked, StatusCode::OK, &answer, at(0.0), at(0.0)).expect("storable");
+        let storable = may_store(&asked, Policy::default(), StatusCode::OK, &answer, at(0.0), at(0.0))
+            .expect("storable");
         Arc::new(Head::new(StatusCode::OK, answer, storable, SpanContext::NONE))
     }
 
@@ -310,6 +319,7 @@ mod tests {
             None => "nothing",
             Some(Landing::Streams(_)) => "streams",
             Some(Landing::Confirmed(_)) => "confirmed",
+            Some(Landing::StandsIn(_)) => "stands in",
             Some(Landing::Alone) => "alone",
         }
     }

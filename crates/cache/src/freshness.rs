@@ -1,8 +1,8 @@
 //! How long an answer may be used, how old it is, and whether it is still good enough for a request
 //! (RFC 9111 §4.2).
 //!
-//! Promises: only explicit lifetimes count, nothing is guessed from `Last-Modified`; a clock that was set back makes
-//! an entry stale, never fresher.
+//! Promises: only explicit lifetimes count, unless a policy lets one be guessed from `Last-Modified`; a clock that was set
+//! back makes an entry stale, never fresher; an answer that forbids it is never used stale.
 
 use std::time::{Duration, SystemTime};
 
@@ -21,7 +21,16 @@ pub(crate) struct Freshness {
     pub(crate) received: SystemTime,
     /// `no-cache`: to be validated before each use (RFC 9111 §5.2.2.4).
     pub(crate) always_validate: bool,
+    /// How long after its lifetime it may be used while it is validated (RFC 5861 §3).
+    pub(crate) while_revalidate: Duration,
+    /// How long after its lifetime it may be used where the origin fails (RFC 5861 §4).
+    pub(crate) if_error: Duration,
+    /// It forbids every use after its lifetime (RFC 9111 §4.2.4).
+    pub(crate) never_stale: bool,
 }
+
+/// The longest lifetime that is guessed.
+const LONGEST_GUESS: Duration = Duration::from_secs(86_400);
 
 /// Why a stored answer must not be used as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,15 +47,22 @@ impl Freshness {
     pub(crate) fn of(
         control: &CacheControl,
         fields: &HeaderMap,
+        guesses: bool,
         requested: SystemTime,
         received: SystemTime,
     ) -> Option<Freshness> {
-        let lifetime = lifetime(control, fields, received);
+        let lifetime = lifetime(control, fields, received)
+            .or_else(|| if guesses { guessed(fields, received) } else { None });
+        let window = |seconds: Option<u64>| Duration::from_secs(seconds.unwrap_or(0));
         (lifetime.is_some() || control.no_cache).then(|| Freshness {
             lifetime: lifetime.unwrap_or_default(),
             initial_age: initial_age(fields, requested, received),
             received,
             always_validate: control.no_cache,
+            while_revalidate: window(control.stale_while_revalidate),
+            if_error: window(control.stale_if_error),
+            // `s-maxage` has the meaning of `proxy-revalidate` (RFC 9111 §5.2.2.10).
+            never_stale: control.revalidate || control.s_maxage.is_some() || control.no_cache,
         })
     }
 
@@ -77,21 +93,49 @@ impl Freshness {
         let Some(age) = self.age(now).filter(|_| self.is_fresh(now)) else {
             return Err(Unusable::Stale);
         };
+        if self.satisfies(asked, age) { Ok(()) } else { Err(Unusable::Request) }
+    }
+
+    /// Whether it may answer such a request although its lifetime is over, while the origin is asked again (RFC 5861 §3).
+    pub(crate) fn usable_while_revalidating(&self, asked: &CacheControl, now: SystemTime) -> bool {
+        self.usable_stale(asked, self.while_revalidate, now)
+    }
+
+    /// Whether it may answer such a request although its lifetime is over, where the origin has failed (RFC 5861 §4), or
+    /// where that lifetime is over for no longer than `besides`.
+    pub(crate) fn usable_on_error(&self, asked: &CacheControl, besides: Duration, now: SystemTime) -> bool {
+        let asked_for = Duration::from_secs(asked.stale_if_error.unwrap_or(0));
+        self.usable_stale(asked, self.if_error.max(asked_for).max(besides), now)
+    }
+
+    fn usable_stale(&self, asked: &CacheControl, window: Duration, now: SystemTime) -> bool {
+        let within = |age: &Duration| *age < self.lifetime.saturating_add(window);
+        let age = self.age(now).filter(within);
+        !self.never_stale && age.is_some_and(|age| self.satisfies(asked, age))
+    }
+
+    fn satisfies(&self, asked: &CacheControl, age: Duration) -> bool {
         let too_old = asked.max_age.is_some_and(|most| age > Duration::from_secs(most));
         let least = Duration::from_secs(asked.min_fresh.unwrap_or(0));
         let too_short = self.lifetime.saturating_sub(age) < least;
-        if asked.no_cache || asked.malformed || too_old || too_short {
-            Err(Unusable::Request)
-        } else {
-            Ok(())
-        }
+        !(asked.no_cache || asked.malformed || too_old || too_short)
     }
+}
+
+/// A tenth of the time between `Last-Modified` and `Date` (RFC 9111 §4.2.2).
+fn guessed(fields: &HeaderMap, received: SystemTime) -> Option<Duration> {
+    let modified = date(fields, &header::LAST_MODIFIED)?;
+    let unchanged = date(fields, &header::DATE).unwrap_or(received).duration_since(modified).ok()?;
+    Some((unchanged / 10).min(LONGEST_GUESS))
 }
 
 /// `s-maxage`, else `max-age`, else `Expires` − `Date` (RFC 9111 §4.2.1, for a shared cache).
 fn lifetime(control: &CacheControl, fields: &HeaderMap, received: SystemTime) -> Option<Duration> {
     if let Some(seconds) = control.s_maxage.or(control.max_age) {
         return Some(Duration::from_secs(seconds));
+    }
+    if control.is_targeted {
+        return None;
     }
     let mut lines = fields.get_all(header::EXPIRES).iter();
     let expires = lines.next()?;
@@ -134,7 +178,7 @@ mod tests {
     /// Answers are asked for at second 1000 and arrive at second 1000; dates are said relative to that.
     fn freshness(lines: &[(&str, &str)]) -> Option<Freshness> {
         let fields = fields(lines);
-        Freshness::of(&cache_control::read(&fields), &fields, at(1000.0), at(1000.0))
+        Freshness::of(&cache_control::of_answer(&fields), &fields, false, at(1000.0), at(1000.0))
     }
 
     fn http_date(second: f64) -> String {
@@ -162,6 +206,41 @@ mod tests {
         check(&[("expires", &later), ("expires", &earlier), ("date", &date)], Some(0));
         check(&[("cache-control", "max-age=x"), ("expires", &later), ("date", &date)], Some(0));
         check(&[("cache-control", "no-cache")], Some(0));
+    }
+
+    #[test]
+    fn a_field_for_caches_like_this_one_says_the_lifetime_alone() {
+        let check = |lines: &[(&str, &str)], expected: Option<u64>| {
+            let found = freshness(lines).map(|freshness| freshness.lifetime.as_secs());
+            assert_eq!(found, expected, "{lines:?}");
+        };
+        let later = http_date(1030.0);
+        let (plain, expires) = (("cache-control", "max-age=10, s-maxage=20"), ("expires", later.as_str()));
+        check(&[("cdn-cache-control", "max-age=600"), plain, expires], Some(600));
+        check(&[("cdn-cache-control", "public"), plain, expires], None);
+        check(&[("cdn-cache-control", "max-age=600,"), plain, expires], Some(20));
+    }
+
+    #[test]
+    fn a_lifetime_is_guessed_only_where_that_is_wanted_and_nothing_was_said() {
+        let check = |lines: &[(&str, &str)], expected: Option<f64>| {
+            let fields = fields(lines);
+            let control = cache_control::of_answer(&fields);
+            let guessed = Freshness::of(&control, &fields, true, at(1000.0), at(1000.0));
+            assert_eq!(guessed.map(|guessed| guessed.lifetime.as_secs_f64()), expected, "{lines:?}");
+        };
+        let (date, earlier, later) = (http_date(900.0), http_date(800.0), http_date(1100.0));
+        check(&[], None);
+        check(&[("last-modified", &earlier)], Some(20.0));
+        check(&[("last-modified", &earlier), ("date", &date)], Some(10.0));
+        check(&[("last-modified", &later)], None);
+        check(&[("last-modified", "x")], None);
+        check(&[("last-modified", &earlier), ("cache-control", "max-age=5")], Some(5.0));
+        check(&[("last-modified", &earlier), ("expires", "0")], Some(0.0));
+        check(
+            &[("last-modified", "Thu, 01 Jan 1970 00:00:00 GMT"), ("date", "Sat, 01 Jan 2000 00:00:00 GMT")],
+            Some(86_400.0),
+        );
     }
 
     #[test]
@@ -196,6 +275,38 @@ mod tests {
         check(999.0, false, 0);
         let validated = freshness(&[("cache-control", "max-age=10, no-cache")]).expect("a lifetime");
         assert!(!validated.is_fresh(at(1000.0)));
+    }
+
+    #[test]
+    fn an_answer_is_used_stale_only_where_it_permits_that_and_the_request_does_not_mind() {
+        const NONE: Duration = Duration::ZERO;
+        let check = |answer: &str, asked: &str, besides: Duration, now: f64, expected: (bool, bool)| {
+            let stored = freshness(&[("cache-control", answer)]).expect("a lifetime");
+            let control = cache_control::read(&fields(&[("cache-control", asked)]));
+            let found = (
+                stored.usable_while_revalidating(&control, at(now)),
+                stored.usable_on_error(&control, besides, at(now)),
+            );
+            assert_eq!(found, expected, "{answer:?} {asked:?} {now}");
+        };
+        let (both, minute) =
+            ("max-age=10, stale-while-revalidate=5, stale-if-error=20", Duration::from_secs(60));
+        check("max-age=10", "", NONE, 1010.0, (false, false));
+        check("max-age=10", "", minute, 1069.9, (false, true));
+        check("max-age=10", "", minute, 1070.0, (false, false));
+        check("max-age=10", "stale-if-error=5", NONE, 1014.9, (false, true));
+        check(both, "", NONE, 1014.9, (true, true));
+        check(both, "", NONE, 1015.0, (false, true));
+        check(both, "", NONE, 1030.0, (false, false));
+        check(both, "", NONE, 999.0, (false, false));
+        for forbids in ["must-revalidate", "proxy-revalidate", "s-maxage=10", "no-cache", "Must-Revalidate=x"]
+        {
+            check(&format!("{both}, {forbids}"), "stale-if-error=60", minute, 1011.0, (false, false));
+        }
+        for minds in ["no-cache", "max-age=10", "min-fresh=1", "x y"] {
+            check(both, minds, minute, 1011.0, (false, false));
+        }
+        check(both, "max-age=11", NONE, 1011.0, (true, true));
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! askers, and says in `Cache-Status` what it did (RFC 9211).
 //!
 //! Promises: never a wrong hit. What it is not sure of is passed through untouched; memory is bounded in bytes.
-//! Refuses: guessing lifetimes, serving stale answers, storing parts.
+//! Stale answers are given only where the answer itself or a setting permits it. Refuses: storing parts; guessing lifetimes,
+//! unless told to.
 //!
 //! A request's way: [`asked`] reads it, [`plan`] decides with what is in the [`store`], [`serve`] carries that out by
 //! a [`fetch`], which others may share as a [`flight`]. The rules are pure and stand apart.
@@ -19,6 +20,8 @@ mod settings;
 
 /// Requests that are passed through untouched.
 mod pass;
+/// Asking in the background.
+mod revalidate;
 /// From a request to what is done about it.
 mod serve;
 
@@ -35,6 +38,10 @@ mod cache_control;
 mod freshness;
 /// What a write makes wrong.
 mod invalidate;
+/// What a site may decide.
+mod policy;
+/// Parts of a stored answer.
+mod range;
 /// What may be stored, and which of its fields.
 mod storing;
 /// Conditions: clients' and our own.
@@ -67,6 +74,7 @@ mod tests;
 
 pub use body::{AnswerBody, BodyError};
 pub use clock::Clock;
+pub use policy::Policy;
 pub use serve::{Answering, Cache};
 pub use settings::Settings;
 pub use store::{Memory, Store};
@@ -79,7 +87,7 @@ pub fn run(settings: Settings) -> ExitCode {
 }
 
 async fn open(settings: Settings, life: &mut service::Life) -> Result<(), service::Error> {
-    let store = Store::new(settings.memory());
+    let (store, policy) = (Store::new(settings.memory()), settings.policy());
     record::observe(&store);
     let upstream = upstream::Upstream::start(settings.upstream.behind_a_proxy()).await.map_err(usage)?;
     let usable = Arc::clone(&upstream);
@@ -93,7 +101,7 @@ async fn open(settings: Settings, life: &mut service::Life) -> Result<(), servic
         let traced = ServerLayer::new("cache", trusted.clone()).of_proxy();
         // What is too large is refused before anything is looked up.
         let limited = LimitsLayer::new(limits.clone());
-        traced.layer(limited.layer(Cache::new(&store, upstream.client(), Clock::system())))
+        traced.layer(limited.layer(Cache::new(&store, upstream.client(), Clock::system(), policy)))
     })?;
     Ok(())
 }

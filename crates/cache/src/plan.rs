@@ -14,6 +14,8 @@ use crate::{
 pub(crate) enum Plan {
     /// Answer with it.
     Answer(Arc<Entry>),
+    /// Answer with it, and ask meanwhile whether it is still right (RFC 5861 §3).
+    AnswerStale(Arc<Entry>),
     /// Ask the origin; `stored` is what its answer may confirm.
     Fetch { why: Forward, stored: Option<Arc<Entry>> },
     /// `only-if-cached`, and nothing usable is stored: 504 (RFC 9111 §5.2.1.7).
@@ -28,6 +30,11 @@ pub(crate) fn plan(asked: &Asked, variants: Option<&Variants>, now: SystemTime) 
         Some(Some(entry)) if !entry.head.is_allowed_for(asked) => (Forward::Request, None),
         Some(Some(entry)) => match entry.head.freshness.usable(&asked.control, now) {
             Ok(()) => return Plan::Answer(Arc::clone(entry)),
+            Err(Unusable::Stale)
+                if asked.shares() && entry.head.freshness.usable_while_revalidating(&asked.control, now) =>
+            {
+                return Plan::AnswerStale(Arc::clone(entry));
+            }
             Err(Unusable::Stale) => (Forward::Stale, Some(Arc::clone(entry))),
             Err(Unusable::Request) => (Forward::Request, Some(Arc::clone(entry))),
         },
@@ -40,6 +47,7 @@ mod tests {
     use super::*;
     use crate::{
         entry::Head,
+        policy::Policy,
         storing::may_store,
         tests::{asked, at, fields},
     };
@@ -49,7 +57,8 @@ mod tests {
     /// An answer that arrived at second 0.
     fn entry(request: &[(&str, &str)], answer: &[(&str, &str)]) -> Arc<Entry> {
         let (request, answer) = (asked(Method::GET, "/a", request), fields(answer));
-        let storable = may_store(&request, StatusCode::OK, &answer, at(0.0), at(0.0)).expect("storable");
+        let storable = may_store(&request, Policy::default(), StatusCode::OK, &answer, at(0.0), at(0.0))
+            .expect("storable");
         let head = Head::new(StatusCode::OK, answer, storable, SpanContext::NONE);
         Arc::new(Entry::new(Arc::new(head), Arc::new([]), 0))
     }
@@ -61,6 +70,7 @@ mod tests {
         let variants = stored.iter().fold(None, before);
         let found = match plan(&asked(Method::GET, "/a", request), variants.as_ref(), at(now)) {
             Plan::Answer(entry) => format!("answer {}", nth(stored, &entry)),
+            Plan::AnswerStale(entry) => format!("answer {} stale", nth(stored, &entry)),
             Plan::Refuse(why) => format!("refuse {}", why.word()),
             Plan::Fetch { why, stored: None } => format!("fetch {}", why.word()),
             Plan::Fetch { why, stored: Some(entry) } => {
@@ -87,6 +97,18 @@ mod tests {
         check(&stored, &[("cache-control", "only-if-cached")], 9.9, "answer 0");
         check(&stored, &[("cache-control", "only-if-cached")], 10.0, "refuse stale");
         check(&[], &[("cache-control", "only-if-cached")], 0.0, "refuse uri-miss");
+    }
+
+    #[test]
+    fn what_may_be_used_while_it_is_validated_answers_plain_requests() {
+        let stored = [entry(&[], &[("cache-control", "max-age=10, stale-while-revalidate=5")])];
+        check(&stored, &[], 9.9, "answer 0");
+        check(&stored, &[], 10.0, "answer 0 stale");
+        check(&stored, &[("if-none-match", "\"a\"")], 14.9, "answer 0 stale");
+        check(&stored, &[], 15.0, "confirm 0 stale");
+        check(&stored, &[("range", "bytes=0-1")], 10.0, "confirm 0 stale");
+        check(&stored, &[("cache-control", "max-age=60")], 10.0, "confirm 0 stale");
+        check(&stored, &[("cache-control", "only-if-cached")], 10.0, "refuse stale");
     }
 
     #[test]

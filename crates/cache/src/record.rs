@@ -13,6 +13,10 @@ use crate::store::Store;
 pub(crate) enum Outcome {
     /// Answered from the store.
     Hit,
+    /// Answered from the store by what is stale, as that permits, while the origin is asked again.
+    Stale,
+    /// Answered from the store by what is stale, as the origin failed.
+    StaleIfError,
     /// Answered from the store after the origin confirmed it.
     Revalidated,
     /// Answered by the origin.
@@ -24,12 +28,22 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    const ALL: [Outcome; 5] =
-        [Outcome::Hit, Outcome::Revalidated, Outcome::Miss, Outcome::Collapsed, Outcome::Bypass];
+    const ALL: [Outcome; 7] = [
+        Outcome::Hit,
+        Outcome::Stale,
+        Outcome::StaleIfError,
+        Outcome::Revalidated,
+        Outcome::Miss,
+        Outcome::Collapsed,
+        Outcome::Bypass,
+    ];
 
-    fn word(self) -> &'static str {
+    /// Its word.
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Outcome::Hit => "hit",
+            Outcome::Stale => "stale",
+            Outcome::StaleIfError => "stale-if-error",
             Outcome::Revalidated => "revalidated",
             Outcome::Miss => "miss",
             Outcome::Collapsed => "collapsed",
@@ -97,7 +111,7 @@ impl Record {
         tracing::debug!(result = word, reason, "decided");
         let Some(scope) = Scope::current() else { return };
         scope.proxy();
-        scope.cache_hit(outcome == Outcome::Hit);
+        scope.cache_hit(matches!(outcome, Outcome::Hit | Outcome::Stale));
         scope.timing_description(word);
         scope.attribute(KeyValue::new(names::CACHE_RESULT, word));
         if let Some(reason) = reason {

@@ -8,6 +8,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::SystemTime,
 };
 
 use bytes::Bytes;
@@ -22,7 +23,7 @@ use upstream::{Ambiguity, Client};
 
 use crate::{
     answer,
-    asked::Asked,
+    asked::{Asked, Bypass},
     body::AnswerBody,
     cache_status::{Forward, Member},
     clock::Clock,
@@ -31,6 +32,7 @@ use crate::{
     flight::{Flight, Landing, Passenger},
     pass::fault,
     plan::{Plan, plan},
+    policy::Policy,
     record::{Outcome, Record},
     store::{Boarding, Store, Ticket},
     validate,
@@ -42,13 +44,14 @@ pub struct Cache {
     pub(crate) store: Arc<Store>,
     pub(crate) client: Client,
     pub(crate) clock: Clock,
+    pub(crate) policy: Policy,
     pub(crate) record: Record,
 }
 
 impl Cache {
     /// Over `store`, asking what `client` reaches. Made after telemetry has started.
-    pub fn new(store: &Arc<Store>, client: Client, clock: Clock) -> Cache {
-        Cache { store: Arc::clone(store), client, clock, record: Record::new() }
+    pub fn new(store: &Arc<Store>, client: Client, clock: Clock, policy: Policy) -> Cache {
+        Cache { store: Arc::clone(store), client, clock, policy, record: Record::new() }
     }
 }
 
@@ -80,8 +83,13 @@ where
             }
         };
         let stored = self.store.get(&asked.key);
-        match self.at_once(&asked, stored.as_ref()) {
+        match self.at_once(&asked, &parts.uri, stored.as_ref()) {
             Ok(response) => Answering::Now(Some(response)),
+            Err(_) if asked.ranged => {
+                parts.headers = asked.fields;
+                let request = Request::from_parts(parts, body.map_err(fault));
+                Answering::later(self.clone().bypass(request, Bypass::Range))
+            }
             Err(forward) => Answering::later(self.clone().forward(asked, parts.uri, stored, forward)),
         }
     }
@@ -122,12 +130,24 @@ struct Going {
 
 impl Cache {
     /// The answer that needs nobody else.
-    fn at_once(&self, asked: &Asked, stored: Option<&Arc<Variants>>) -> Result<Response<AnswerBody>, Going> {
+    fn at_once(
+        &self,
+        asked: &Asked,
+        target: &Uri,
+        stored: Option<&Arc<Variants>>,
+    ) -> Result<Response<AnswerBody>, Going> {
         let now = self.clock.now();
         match plan(asked, stored.map(|variants| &**variants), now) {
             Plan::Answer(entry) => {
                 self.record.tell(Outcome::Hit, None, Some(&entry.head.filled_by));
-                let member = Member::Hit { ttl: entry.head.freshness.ttl(now) };
+                let member = Member::Hit { ttl: entry.head.freshness.ttl(now), detail: None };
+                Ok(answer::from_entry(asked, &entry, now, member))
+            }
+            Plan::AnswerStale(entry) => {
+                self.record.tell(Outcome::Stale, Some(Forward::Stale.word()), Some(&entry.head.filled_by));
+                self.revalidate(asked, target, &entry, stored);
+                let detail = Some("stale-while-revalidate");
+                let member = Member::Hit { ttl: entry.head.freshness.ttl(now), detail };
                 Ok(answer::from_entry(asked, &entry, now, member))
             }
             Plan::Refuse(why) => {
@@ -172,7 +192,7 @@ impl Cache {
                 },
                 Boarding::Again => {
                     seen = self.store.get(&asked.key);
-                    match self.at_once(&asked, seen.as_ref()) {
+                    match self.at_once(&asked, &target, seen.as_ref()) {
                         Ok(response) => return response,
                         Err(now) => going = now,
                     }
@@ -206,16 +226,23 @@ impl Cache {
         let landing = passenger.landing().await;
         let now = self.clock.now();
         let member =
-            |status| Member::Forwarded { why, status: Some(status), stored: false, collapsed: Some(true) };
+            |status| Member::Forwarded { why, status, stored: false, stale: None, collapsed: Some(true) };
         let usable = |head: &Head| {
             head.is_selected_by(asked) && head.is_allowed_for(asked) && head.freshness.is_fresh(now)
         };
         let response = match landing {
             Landing::Streams(head) if usable(&head) => {
-                answer::from_flight(asked, &head, passenger, now, member(head.status))
+                answer::from_flight(asked, &head, passenger, now, member(Some(head.status)))
             }
             Landing::Confirmed(entry) if usable(&entry.head) => {
-                answer::from_entry(asked, &entry, now, member(StatusCode::NOT_MODIFIED))
+                answer::from_entry(asked, &entry, now, member(Some(StatusCode::NOT_MODIFIED)))
+            }
+            // It was given to the leader, whose request says nothing that this one does not.
+            Landing::StandsIn(entry)
+                if entry.head.is_selected_by(asked) && entry.head.is_allowed_for(asked) =>
+            {
+                self.record.tell(Outcome::StaleIfError, Some(why.word()), Some(&entry.head.filled_by));
+                return Some(stand_in(asked, &entry, now, (why, None), Some(true)));
             }
             _ => return None,
         };
@@ -237,6 +264,7 @@ impl Cache {
             store: Arc::clone(&self.store),
             client: self.client.clone(),
             clock: self.clock.clone(),
+            policy: self.policy,
             asked: Arc::clone(&asked),
             target,
             stored,
@@ -247,7 +275,8 @@ impl Cache {
         tokio::spawn(fetch.run(send).with_context(telemetry::Context::current()));
         let fetched = fetched.await;
         let now = self.clock.now();
-        let member = |status, stored| Member::Forwarded { why, status: Some(status), stored, collapsed };
+        let member =
+            |status, stored| Member::Forwarded { why, status: Some(status), stored, stale: None, collapsed };
         match fetched {
             Ok(Fetched::Kept(parts, head)) => {
                 self.record.tell(Outcome::Miss, Some(why.word()), None);
@@ -263,9 +292,13 @@ impl Cache {
                 self.record.tell(Outcome::Revalidated, Some(why.word()), Some(&entry.head.filled_by));
                 answer::from_entry(&asked, &entry, now, member(StatusCode::NOT_MODIFIED, stays))
             }
+            Ok(Fetched::Stale(entry, status)) => {
+                self.record.tell(Outcome::StaleIfError, Some(why.word()), Some(&entry.head.filled_by));
+                stand_in(&asked, &entry, now, (why, status), collapsed)
+            }
             Ok(Fetched::Failed(failure)) => {
                 self.record.tell(Outcome::Miss, Some(why.word()), None);
-                let member = Member::Forwarded { why, status: None, stored: false, collapsed };
+                let member = Member::Forwarded { why, status: None, stored: false, stale: None, collapsed };
                 answer::own(failure.response("cache"), member)
             }
             Err(_the_fetch_is_gone) => {
@@ -274,4 +307,16 @@ impl Cache {
             }
         }
     }
+}
+
+/// The stale answer that stands in where the origin failed.
+fn stand_in(
+    asked: &Asked,
+    entry: &Entry,
+    now: SystemTime,
+    (why, status): (Forward, Option<StatusCode>),
+    collapsed: Option<bool>,
+) -> Response<AnswerBody> {
+    let stale = Some((entry.head.freshness.ttl(now), "stale-if-error"));
+    answer::from_entry(asked, entry, now, Member::Forwarded { why, status, stored: false, stale, collapsed })
 }

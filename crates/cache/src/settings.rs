@@ -1,10 +1,10 @@
 //! What can be told to this program.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use telemetry::TrustedPeers;
 
-use crate::store::Memory;
+use crate::{policy::Policy, store::Memory};
 
 /// Flags, each with its variable.
 #[derive(Clone, Debug, clap::Args)]
@@ -23,6 +23,16 @@ pub struct Settings {
     #[arg(long, env = "THROUGHLINE_MAX_OBJECT_BYTES", value_name = "BYTES", default_value_t = 8 << 20,
           value_parser = service::parse_number(1_u64..=1 << 40))]
     pub max_object_bytes: u64,
+    /// Keep answers that say nothing of their lifetime for a tenth of the time since they were last modified, a day at most
+    #[arg(long, env = "THROUGHLINE_HEURISTIC_FRESHNESS")]
+    pub heuristic_freshness: bool,
+    /// Keep answers with Set-Cookie like others: only where no cookie is one user's
+    #[arg(long, env = "THROUGHLINE_STORE_SET_COOKIE")]
+    pub store_set_cookie: bool,
+    /// How long after its lifetime an answer is given while the next hop cannot be reached, unless it forbids that; what it
+    /// permits by itself (stale-if-error) counts in any case
+    #[arg(long, env = "THROUGHLINE_STALE_ON_DISCONNECT", value_name = "DURATION", default_value = "0s", value_parser = service::parse_duration)]
+    pub stale_on_disconnect: Duration,
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show the text instead of the flattened settings' own")]
     pub upstream: upstream::Settings,
@@ -37,5 +47,13 @@ pub struct Settings {
 impl Settings {
     pub(crate) fn memory(&self) -> Memory {
         Memory { total: self.memory_bytes, object: self.max_object_bytes }
+    }
+
+    pub(crate) fn policy(&self) -> Policy {
+        Policy {
+            heuristic_freshness: self.heuristic_freshness,
+            store_set_cookie: self.store_set_cookie,
+            stale_on_disconnect: self.stale_on_disconnect,
+        }
     }
 }

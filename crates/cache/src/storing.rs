@@ -1,6 +1,6 @@
 //! Whether an answer may be stored, and what is kept of it (RFC 9111 §3).
 //!
-//! Promises: only what is explicitly fresh or can be validated is stored, and never what is meant for one user.
+//! Promises: only what is fresh or can be validated is stored, and never what is meant for one user, unless a policy says so.
 //! Refuses: judging bodies, which only [`crate::fetch`] sees.
 
 use std::time::SystemTime;
@@ -11,6 +11,7 @@ use crate::{
     asked::Asked,
     cache_control,
     freshness::Freshness,
+    policy::Policy,
     vary::{self, Selection, Vary},
 };
 
@@ -95,19 +96,20 @@ pub(crate) struct Storable {
 /// Decides on a whole answer to `asked`; the times are those of sending the request and receiving the head.
 pub(crate) fn may_store(
     asked: &Asked,
+    policy: Policy,
     status: StatusCode,
     fields: &HeaderMap,
     requested: SystemTime,
     received: SystemTime,
 ) -> Result<Storable, Refusal> {
-    let control = cache_control::read(fields);
+    let control = cache_control::of_answer(fields);
     if asked.head {
         return Err(Refusal::Method);
     }
     if asked.control.no_store || asked.control.malformed {
         return Err(Refusal::RequestNoStore);
     }
-    if !is_whole(status, fields) || control.must_understand && !is_understood(status) {
+    if !is_whole(status) || control.must_understand && !is_understood(status) {
         return Err(Refusal::Status);
     }
     if control.no_store || control.malformed {
@@ -120,13 +122,16 @@ pub(crate) fn may_store(
     if asked.authorized && !for_authorized {
         return Err(Refusal::Authorization);
     }
-    if fields.contains_key(header::SET_COOKIE) {
+    if fields.contains_key(header::SET_COOKIE) && !policy.store_set_cookie {
         return Err(Refusal::SetCookie);
     }
     let Vary::Fields(names) = vary::read(fields) else {
         return Err(Refusal::Vary);
     };
-    let freshness = Freshness::of(&control, fields, requested, received).ok_or(Refusal::Freshness)?;
+    // RFC 9111 §4.2.2.
+    let guesses = policy.heuristic_freshness && (is_heuristically_cacheable(status) || control.public);
+    let freshness =
+        Freshness::of(&control, fields, guesses, requested, received).ok_or(Refusal::Freshness)?;
     if !freshness.is_fresh(received) && !has_validator(fields) {
         return Err(Refusal::Useless);
     }
@@ -166,12 +171,17 @@ pub(crate) fn with_date(fields: &mut HeaderMap, received: SystemTime) {
     }
 }
 
-/// Final, and neither a part (206) nor a word about another answer (304).
-fn is_whole(status: StatusCode, fields: &HeaderMap) -> bool {
+/// Final, and neither a part (206) nor a word about another answer (304). `Content-Range` means nothing elsewhere
+/// (RFC 9110 §14.4).
+fn is_whole(status: StatusCode) -> bool {
     (200..600).contains(&status.as_u16())
         && status != StatusCode::PARTIAL_CONTENT
         && status != StatusCode::NOT_MODIFIED
-        && !fields.contains_key(header::CONTENT_RANGE)
+}
+
+/// RFC 9110 §15.1.
+fn is_heuristically_cacheable(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
 }
 
 /// Statuses whose caching this cache knows the rules of (RFC 9110 §15.1, RFC 9111 §5.2.2.3).
@@ -192,9 +202,19 @@ mod tests {
     use crate::tests::{asked, at, fields};
     use proptest::prelude::*;
 
-    fn decide(request: &[(&str, &str)], status: u16, answer: &[(&str, &str)]) -> Result<Storable, Refusal> {
+    fn decide_by(
+        policy: Policy,
+        request: &[(&str, &str)],
+        status: u16,
+        answer: &[(&str, &str)],
+    ) -> Result<Storable, Refusal> {
         let status = StatusCode::from_u16(status).expect("a status");
-        may_store(&asked(http::Method::GET, "/a", request), status, &fields(answer), at(0.0), at(0.0))
+        let asked = asked(http::Method::GET, "/a", request);
+        may_store(&asked, policy, status, &fields(answer), at(1000.0), at(1000.0))
+    }
+
+    fn decide(request: &[(&str, &str)], status: u16, answer: &[(&str, &str)]) -> Result<Storable, Refusal> {
+        decide_by(Policy::default(), request, status, answer)
     }
 
     fn check(request: &[(&str, &str)], status: u16, answer: &[(&str, &str)], expected: Result<(), Refusal>) {
@@ -230,7 +250,7 @@ mod tests {
         check(&[], 206, &[FRESH], Err(Refusal::Status));
         check(&[], 304, &[FRESH], Err(Refusal::Status));
         check(&[], 101, &[FRESH], Err(Refusal::Status));
-        check(&[], 200, &[FRESH, ("content-range", "bytes 0-1/2")], Err(Refusal::Status));
+        check(&[], 200, &[FRESH, ("content-range", "bytes 0-1/2")], Ok(()));
         check(&[], 299, &[("cache-control", "max-age=60, must-understand")], Err(Refusal::Status));
         check(&[], 200, &[("cache-control", "max-age=60, must-understand")], Ok(()));
         check(&[], 200, &[FRESH, ("vary", "*")], Err(Refusal::Vary));
@@ -254,6 +274,36 @@ mod tests {
         );
         check(&[("cache-control", "no-store")], 200, &[FRESH], Err(Refusal::RequestNoStore));
         check(&[("cache-control", "a b")], 200, &[FRESH], Err(Refusal::RequestNoStore));
+    }
+
+    #[test]
+    fn a_policy_may_let_a_lifetime_be_guessed_and_cookies_be_kept() {
+        let guesses = Policy { heuristic_freshness: true, ..Policy::default() };
+        let check = |policy, status, answer: &[(&str, &str)], expected: Result<(), Refusal>| {
+            assert_eq!(decide_by(policy, &[], status, answer).map(|_| ()), expected, "{status} {answer:?}");
+        };
+        let old = ("last-modified", "Thu, 01 Jan 1970 00:00:00 GMT");
+        let public = ("cache-control", "public");
+        check(Policy::default(), 200, &[old, public], Err(Refusal::Freshness));
+        check(guesses, 200, &[public], Err(Refusal::Freshness));
+        for status in [200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501] {
+            check(guesses, status, &[old], Ok(()));
+        }
+        for status in [201, 202, 302, 307, 403, 502, 503, 599] {
+            check(guesses, status, &[old], Err(Refusal::Freshness));
+            check(guesses, status, &[old, public], Ok(()));
+        }
+        let cookies = Policy { store_set_cookie: true, ..Policy::default() };
+        check(cookies, 200, &[FRESH, ("set-cookie", "a=b")], Ok(()));
+        check(cookies, 200, &[("cache-control", "private"), ("set-cookie", "a=b")], Err(Refusal::Private));
+    }
+
+    #[test]
+    fn what_is_said_to_caches_like_this_one_goes_before() {
+        check(&[], 200, &[("cache-control", "no-store"), ("cdn-cache-control", "max-age=60")], Ok(()));
+        check(&[], 200, &[FRESH, ("cdn-cache-control", "no-store")], Err(Refusal::NoStore));
+        check(&[], 200, &[FRESH, ("cdn-cache-control", "private")], Err(Refusal::Private));
+        check(&[], 200, &[FRESH, ("cdn-cache-control", "no store")], Ok(()));
     }
 
     #[test]

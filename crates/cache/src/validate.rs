@@ -9,8 +9,12 @@ use crate::freshness::date;
 
 /// What a 304 says of itself and not of the answer it confirms, or what describes a body it does not have
 /// (RFC 9111 §3.2).
-const NOT_UPDATED: [HeaderName; 5] = [
+const NOT_UPDATED: [HeaderName; 9] = [
     header::CONTENT_LENGTH,
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("content-md5"),
+    HeaderName::from_static("digest"),
+    HeaderName::from_static("repr-digest"),
     header::CONTENT_RANGE,
     header::CONTENT_ENCODING,
     header::TRANSFER_ENCODING,

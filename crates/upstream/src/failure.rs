@@ -78,6 +78,11 @@ impl Failure {
         problem.response()
     }
 
+    /// `error.type`.
+    pub fn error_type(&self) -> &'static str {
+        self.kind.answer().error_type
+    }
+
     /// Whether the request never reached a replica that could have answered (stale-if-error and the like care).
     pub fn is_unreachable(&self) -> bool {
         self.kind.answer().status == StatusCode::SERVICE_UNAVAILABLE

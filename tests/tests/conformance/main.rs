@@ -25,6 +25,9 @@ const PROFILE: &[&str] = &[
     // A request that is sent again is one that the suite did not send: it gives such a test up.
     "--attempts",
     "1",
+    // What RFC 9111 leaves to a site, and the suite takes for granted.
+    "--heuristic-freshness",
+    "--store-set-cookie",
 ];
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use cache::{Cache, Clock, Memory, Store};
+use cache::{Cache, Clock, Memory, Policy, Store};
 use clap::Parser;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Frame;
@@ -286,6 +286,10 @@ impl Running {
     }
 
     pub(crate) async fn with(origin: SocketAddr, memory: Memory) -> Running {
+        Running::by(origin, memory, Policy::default()).await
+    }
+
+    pub(crate) async fn by(origin: SocketAddr, memory: Memory, policy: Policy) -> Running {
         telemetry::testing::capture();
         let url = format!("http://{origin}");
         let flags = Flags::parse_from(["test", "--upstream", &url, "--max-in-flight", "100000"]);
@@ -297,7 +301,7 @@ impl Running {
             store: Store::new(memory),
             asked: Arc::default(),
         };
-        let cache = Cache::new(&running.store, upstream.client(), running.clock.clone());
+        let cache = Cache::new(&running.store, upstream.client(), running.clock.clone(), policy);
         let limited = service::LimitsLayer::new(flags.limits).layer(cache);
         let service = ServerLayer::new("cache", "all".parse().expect("trusted peers")).layer(limited);
         let asked = running.asked.clone();

@@ -9,6 +9,12 @@ mod serving;
 /// What passes through untouched.
 mod passing;
 
+/// Parts of what is stored.
+mod ranges;
+
+/// Stale answers.
+mod stale;
+
 /// What writes do to what is stored.
 mod writing;
 

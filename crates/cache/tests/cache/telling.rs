@@ -103,7 +103,8 @@ async fn every_result_is_told_with_its_reason() {
     let revalidated = check("GET", "/a", &[], "revalidated", "stale").await;
     assert_eq!(revalidated.links.len(), 1);
     check("GET", "/private", &[], "miss", "private").await;
-    check("GET", "/a", &[("range", "bytes=0-1")], "bypass", "range").await;
+    check("GET", "/a", &[("range", "bytes=0-1")], "hit", "-").await;
+    check("GET", "/c", &[("range", "bytes=0-1")], "bypass", "range").await;
     check("POST", "/a", &[], "bypass", "method").await;
     check("HEAD", "/b", &[], "miss", "uri-miss").await;
     check("GET", "/b", &[("cache-control", "only-if-cached")], "miss", "only-if-cached").await;
