@@ -219,11 +219,12 @@ async fn check_killed(here: Workless) {
     let killed = here.worker(&long).await;
     book(&here.system, 1).await;
     let [first] = &received(&receiver, 1).await[..] else { panic!("{:?}", receiver.received()) };
-    // Its lease is renewed for as long as it lives.
+    // Its lease is renewed for as long as it lives: another worker has the other event, and not this one.
+    let _other = here.worker(&["--lease", "1s"]).await;
+    received(&receiver, 2).await;
     tokio::time::sleep(Duration::from_millis(1_500)).await;
-    assert_eq!(receiver.received().len(), 1);
+    assert_eq!(receiver.received().len(), 2);
     drop(killed);
-    let _other = here.worker(&[]).await;
     let events = received(&receiver, 3).await;
     let task = |event: &Received| event.header("webhook-id").to_owned();
     let again: Vec<_> = events[1..].iter().filter(|event| task(event) == task(first)).collect();
@@ -250,24 +251,29 @@ async fn the_delivery_of_a_worker_that_is_killed_is_made_by_another_on_postgres(
 }
 
 async fn check_hanging(here: Workless) {
-    let receiver = Receiver::start(|_, _| Reply::Hang).await;
-    here.subscribe(&receiver.url()).await;
-    let few = ["--concurrency", "2", "--webhook-concurrency", "3", "--webhook-timeout", "60s"];
+    let (hangs, answers) = (Receiver::start(|_, _| Reply::Hang).await, Receiver::accepting().await);
+    here.subscribe(&hangs.url()).await;
+    here.subscribe(&answers.url()).await;
+    // A quarter of the places for each receiver.
+    let few = ["--concurrency", "2", "--webhook-concurrency", "8", "--webhook-timeout", "60s"];
     let _worker = here.worker(&[&few[..], &["--drain-timeout", "1s"]].concat()).await;
-    for hour in 0..5 {
+    for hour in 0..20 {
         let path = book(&here.system, hour).await.header("location").to_owned();
         here.system.client().until_confirmed(&path).await;
     }
-    assert_eq!(received(&receiver, 3).await.len(), 3, "and no more at a time than there are places");
+    let told: HashSet<_> =
+        received(&answers, 40).await.iter().map(|event| event.header("webhook-id").to_owned()).collect();
+    assert_eq!(told.len(), 40, "both events of each booking");
+    assert_eq!(hangs.received().len(), 2, "and no more at a time than its share of the places");
 }
 
 #[tokio::test]
-async fn a_receiver_that_hangs_delays_no_confirmation_on_sqlite() {
+async fn a_receiver_that_hangs_delays_neither_confirmations_nor_others_on_sqlite() {
     check_hanging(Workless::sqlite().await).await;
 }
 
 #[tokio::test]
-async fn a_receiver_that_hangs_delays_no_confirmation_on_postgres() {
+async fn a_receiver_that_hangs_delays_neither_confirmations_nor_others_on_postgres() {
     check_hanging(Workless::postgres().await).await;
 }
 

@@ -4,6 +4,7 @@
 //! where whoever registered could be seen to point. Where a name leads to is the worker's to decide, each time anew.
 
 use http::Uri;
+use url::Url;
 
 /// Characters at most.
 pub(crate) const LONGEST: usize = 2_000;
@@ -31,11 +32,13 @@ pub(crate) fn check(url: &str) -> Result<(), &'static str> {
     if authority.contains('@') {
         return Err("must not hold a user or a password");
     }
+    let host = "must name a host, as a name or an address, and a port from 1 to 65535 or none";
     let port = authority.strip_prefix(uri.host().ok_or(expected)?).ok_or(expected)?;
     if !is_host(uri.host().unwrap_or_default()) || !is_port(port) {
-        return Err("must name a host, as a name or an address, and a port from 1 to 65535 or none");
+        return Err(host);
     }
-    Ok(())
+    // As the worker will read it: an internationalised name that is none has no address.
+    Url::parse(url).map(drop).map_err(|_| host)
 }
 
 fn is_host(host: &str) -> bool {
@@ -114,6 +117,8 @@ mod tests {
             ("http://0x7f000001/", "host"),
             ("http://0177.0.0.1/", "host"),
             ("http://[::1/", "absolute"),
+            ("http://xn--/", "host"),
+            ("https://xn--a.example/", "host"),
             ("http://[localhost]/", "host"),
             (&format!("https://example.org/{}", "x".repeat(LONGEST)), "longer"),
         ] {

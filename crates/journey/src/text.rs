@@ -66,7 +66,10 @@ pub fn render_all(story: &Story, runs: &Runs, look: Look) -> String {
     }
     if let Some(next) = runs.left_out.first() {
         let (count, width) = (runs.left_out.len(), look.width.max(NARROWEST));
-        let said = format!("{count} more traces of it are left out; one of them: throughline trace {next}");
+        let said = match count {
+            1 => format!("1 more trace of it is left out: throughline trace {next}"),
+            _ => format!("{count} more traces of it are left out; one of them: throughline trace {next}"),
+        };
         text.push('\n');
         for part in paint::wrap(vec![Piece::new(Style::Warn, said)], width, width, " ") {
             text.push_str(&paint(&part, look.is_coloured));

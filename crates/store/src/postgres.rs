@@ -238,6 +238,11 @@ impl Connection {
         }
     }
 
+    /// Waits for what follows as long as it takes.
+    pub(crate) fn be_patient(&mut self) {
+        self.patience = Duration::MAX;
+    }
+
     pub(crate) fn is_broken(&self) -> bool {
         self.broken || self.object().is_closed()
     }

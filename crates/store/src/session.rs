@@ -37,6 +37,7 @@ const BEGIN: Sql<'_> = Sql {
     // Takes the write lock at once: a reader that turns into a writer could only fail.
     sqlite: "BEGIN IMMEDIATE",
 };
+const UNBOUNDED: Sql<'_> = Sql::same("SET", "", "SET LOCAL statement_timeout = 0");
 const COMMIT: Sql<'_> = Sql::same("COMMIT", "", "COMMIT");
 const ROLLBACK: Sql<'_> = Sql::same("ROLLBACK", "", "ROLLBACK");
 
@@ -79,6 +80,16 @@ impl Session {
         self.wakes_workers = false;
         self.batch(&ROLLBACK).await?;
         self.in_transaction = false;
+        Ok(())
+    }
+
+    /// What follows in this transaction takes the time that it takes. On SQLite writers wait for each other no longer than
+    /// ever: only one process has the file's write lock.
+    pub(crate) async fn be_patient(&mut self) -> Result<(), Error> {
+        if let Connection::Postgres(connection) = &mut self.connection {
+            connection.be_patient();
+            self.batch(&UNBOUNDED).await?;
+        }
         Ok(())
     }
 

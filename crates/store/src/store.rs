@@ -76,6 +76,7 @@ impl Store {
         if self.run(IsCurrent).await? {
             return Ok(KNOWN);
         }
+        tracing::info!(version = KNOWN, "bringing the tables up to date");
         self.run(Migrate { now: Timestamp::now() }).await
     }
 

@@ -11,6 +11,9 @@
 //!   └──────────────────────────────────────── retry ────────────────────────┘
 //! ```
 //!
+//! Time is that of whoever claims and of whoever enqueues: their clocks must agree to well within a lease, or a run that still
+//! goes on may be taken for one that was given up. It is then told so, and its task runs once more.
+//!
 //! Whoever claims holds a [`Lease`]. It may write the end of the run only while it holds it: a worker that was thought dead
 //! and comes back is told so, and changes nothing.
 
@@ -44,7 +47,8 @@ pub struct Task {
     pub state: State,
     /// From when on the run that is waited for, or is or was the last one, was due.
     pub run_at: Timestamp,
-    /// When it can be claimed next: `run_at` of a queued one, the end of a leased one's lease. None once it has ended.
+    /// When it can be claimed next: `run_at` of a queued one, or later where it was put off; the end of a leased one's lease.
+    /// None once it has ended.
     pub due_at: Option<Timestamp>,
     /// How often it has been claimed.
     pub runs: u32,

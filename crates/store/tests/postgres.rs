@@ -57,6 +57,18 @@ impl Place for Database {
         "UPDATE bookings SET starts_at = '-infinity'"
     }
 
+    fn older(&self) -> &'static str {
+        concat!(
+            include_str!("../migrations/1.postgres.sql"),
+            include_str!("../migrations/2.postgres.sql"),
+            "CREATE TABLE schema_versions (version bigint PRIMARY KEY, applied_at timestamptz NOT NULL);
+             INSERT INTO schema_versions VALUES (1, now()), (2, now());
+             INSERT INTO tasks (id, kind, payload, idempotency_key, state, run_at, due_at, runs, max_runs, created_at)
+             VALUES ('01a217dc-db4b-7408-a8a8-d199aed6397c', 'deliver_webhook', '{}', 'old', 'queued',
+                     'epoch', 'epoch', 0, 3, 'epoch');"
+        )
+    }
+
     fn slow_down(&self) -> &'static str {
         "CREATE FUNCTION sleep() RETURNS trigger LANGUAGE plpgsql AS
          $$ BEGIN PERFORM pg_sleep(600); RETURN NEW; END $$;
@@ -160,6 +172,12 @@ async fn tables_are_made_once_by_whoever_starts_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tables_of_an_older_program_are_brought_up_to_date_with_what_they_hold() {
+    bounds::tables_of_an_older_program_are_brought_up_to_date_with_what_they_hold(&Database::new().await)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tables_of_a_newer_program_are_left_alone() {
     bounds::tables_of_a_newer_program_are_left_alone(&Database::new().await).await;
 }
@@ -212,6 +230,11 @@ async fn a_closed_store_refuses() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_kind_has_places_of_its_own() {
     claims::each_kind_has_places_of_its_own(&Database::new().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_not_begun_is_put_off_and_does_not_count() {
+    claims::a_run_that_is_not_begun_is_put_off_and_does_not_count(&Database::new().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -406,6 +429,26 @@ async fn a_connection_that_was_cut_costs_no_later_request() {
     })
     .await;
     assert_eq!(store.change(kept.id, at(1), decide).await.unwrap(), kept);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_are_in_use_are_waited_for_longer_than_a_statement_may_run() {
+    let database = Database::new().await;
+    database.execute(database.older()).await.unwrap();
+    let reader = database.connect().await;
+    reader.batch_execute("BEGIN; SELECT count(*) FROM tasks").await.unwrap();
+    let settings = Settings { statement_timeout: Duration::from_millis(300), ..Settings::default() };
+    let opening = async || Store::open(&database.url, &settings).await;
+    // One takes the lock and waits for the table, the others wait for the lock.
+    let opened = join_all((0..3).map(|_| opening()));
+    let release = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        reader.batch_execute("COMMIT").await.unwrap();
+    };
+    let (opened, ()) = tokio::join!(opened, release);
+    for store in opened {
+        store.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -54,7 +54,11 @@ impl Place for File {
     }
 
     fn execute<'a>(&'a self, sql: &'a str) -> BoxFuture<'a, Result<(), String>> {
-        async { self.connect().execute_batch(sql).map_err(|error| error.to_string()) }.boxed()
+        async {
+            fs::create_dir_all(std::path::Path::new(self.path()).parent().unwrap()).unwrap();
+            self.connect().execute_batch(sql).map_err(|error| error.to_string())
+        }
+        .boxed()
     }
 
     fn hold(&self) -> BoxFuture<'_, Box<dyn Send>> {
@@ -68,6 +72,17 @@ impl Place for File {
 
     fn strange_time(&self) -> &'static str {
         "UPDATE bookings SET starts_at = -9223372036854775807"
+    }
+
+    fn older(&self) -> &'static str {
+        concat!(
+            include_str!("../migrations/1.sqlite.sql"),
+            include_str!("../migrations/2.sqlite.sql"),
+            "CREATE TABLE schema_versions (version INTEGER PRIMARY KEY, applied_at INTEGER NOT NULL) STRICT;
+             INSERT INTO schema_versions VALUES (1, 0), (2, 0);
+             INSERT INTO tasks (id, kind, payload, idempotency_key, state, run_at, due_at, runs, max_runs, created_at)
+             VALUES ('01a217dc-db4b-7408-a8a8-d199aed6397c', 'deliver_webhook', '{}', 'old', 'queued', 0, 0, 0, 3, 0);"
+        )
     }
 
     fn slow_down(&self) -> &'static str {
@@ -172,6 +187,11 @@ async fn tables_are_made_once_by_whoever_starts_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tables_of_an_older_program_are_brought_up_to_date_with_what_they_hold() {
+    bounds::tables_of_an_older_program_are_brought_up_to_date_with_what_they_hold(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tables_of_a_newer_program_are_left_alone() {
     bounds::tables_of_a_newer_program_are_left_alone(&File::new()).await;
 }
@@ -233,6 +253,11 @@ async fn a_closed_store_refuses() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_kind_has_places_of_its_own() {
     claims::each_kind_has_places_of_its_own(&File::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_not_begun_is_put_off_and_does_not_count() {
+    claims::a_run_that_is_not_begun_is_put_off_and_does_not_count(&File::new()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -60,9 +60,9 @@ struct List {
     /// Only those in this state: queued, leased, done, dead or cancelled
     #[arg(long, value_name = "STATE")]
     state: Option<State>,
-    /// Only those of this kind: confirm_booking or deliver_webhook
+    /// Only those of this kind: confirm_booking, deliver_webhook, or what a newer program knows
     #[arg(long, value_name = "KIND")]
-    kind: Option<Kind>,
+    kind: Option<String>,
     /// So many at most
     #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = service::parse_number(1_u16..=10_000))]
     limit: u16,
@@ -118,10 +118,8 @@ async fn answer(settings: Settings) -> anyhow::Result<String> {
     let now = Timestamp::now();
     Ok(match settings.command {
         None => tell.overview(&overview(&store, now).await?),
-        Some(Command::List(list)) => {
-            let kind = list.kind.map(|kind| kind.as_str().to_owned());
-            tell.list(&store.tasks(TaskListing { state: list.state, kind, limit: list.limit }).await?)
-        }
+        Some(Command::List(list)) => tell
+            .list(&store.tasks(TaskListing { state: list.state, kind: list.kind, limit: list.limit }).await?),
         Some(Command::Show(one)) => tell.one(&store.task(one.id).await?),
         Some(Command::Retry(retry)) => tell.steered(&again(&store, &retry, now).await?),
         Some(Command::Cancel(one)) => tell.steered(&cancelled(&store, one.id, now).await?),

@@ -1,6 +1,7 @@
 //! The worker: runs the tasks that requests have left in the database.
 //!
-//! Promises: every task that is due is run, at least once, by one worker at a time; one that fails runs again later, and one
+//! Promises: every task that is due is run, at least once, by one worker at a time, as long as the workers' clocks agree to
+//! within a lease; one that fails runs again later, and one
 //! that fails for good is dead and says why; no task stops another. Refuses: deciding who may have a task (the database
 //! does), and any telemetry in the function that runs one: it is around it.
 
@@ -25,6 +26,8 @@ mod retry_after;
 /// The signature of a delivery.
 mod signature;
 
+/// Places shared among receivers.
+mod fair;
 /// The leases of the runs in progress.
 mod held;
 /// The runs in progress.

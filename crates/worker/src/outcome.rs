@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use store::{Backoff, Outcome, Timestamp};
+use store::{Backoff, Outcome, State, Task, Timestamp};
 
 /// Why a run was not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +54,16 @@ pub(crate) fn of_failure(
         Again::After(least) => least + backoff.wait(1, random),
     };
     Outcome::Failed { error, retry_at: now.plus(wait) }
+}
+
+/// The state in which a run's end leaves its task.
+pub(crate) fn state_after(outcome: &Outcome, task: &Task) -> State {
+    match outcome {
+        Outcome::Done | Outcome::Confirm | Outcome::Unsubscribe { .. } => State::Done,
+        Outcome::Failed { .. } if task.runs >= task.max_runs => State::Dead,
+        Outcome::Failed { .. } | Outcome::GivenBack { .. } => State::Queued,
+        Outcome::Hopeless { .. } => State::Dead,
+    }
 }
 
 #[cfg(test)]

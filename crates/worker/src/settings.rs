@@ -27,10 +27,10 @@ pub struct Settings {
     /// How long a statement may run
     #[arg(long, env = "THROUGHLINE_STATEMENT_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
     pub statement_timeout: Duration,
-    /// Bookings that are confirmed at the same time
+    /// Tasks of each other kind that run at the same time
     #[arg(long, env = "THROUGHLINE_CONCURRENCY", value_name = "NUMBER", default_value_t = 16, value_parser = parse_number(1_u16..=1000))]
     pub concurrency: u16,
-    /// Webhooks that are delivered at the same time: one that hangs takes one of these for --webhook-timeout
+    /// Webhooks that are delivered at the same time, a quarter of them at most to one receiver
     #[arg(long, env = "THROUGHLINE_WEBHOOK_CONCURRENCY", value_name = "NUMBER", default_value_t = 64, value_parser = parse_number(1_u16..=1000))]
     pub webhook_concurrency: u16,
     /// How long a task is ours without a sign of life; then another worker takes it

@@ -1,6 +1,7 @@
 //! The loop: claims what is due, as much as there are places for, and runs each task on its own.
 //!
-//! Promises: no more runs of a kind at a time than it has places, so that no kind waits for the places of another; a run that
+//! Promises: no more runs of a kind at a time than it has places, so that no kind waits for the places of another, and no
+//! receiver for those that another one hangs in; a run that
 //! panics, hangs or is refused stops no other; a database that is away is left alone for a while; whoever asks it to stop
 //! gets it stopped within a bound, with every lease ended or given back; a kind that has no places is left for a program that
 //! knows it. Refuses: knowing what a task does.
@@ -9,7 +10,7 @@ use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use opentelemetry::context::FutureExt as _;
-use store::{Backoff, Claim, Ended, Outcome, Places, Run, State, Store, Task, Timestamp};
+use store::{Backoff, Claim, Ended, Lease, Outcome, Places, Run, Store, Task, Timestamp};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout},
@@ -100,12 +101,29 @@ impl Worker {
         };
         *failures = 0;
         claimed.dead.iter().for_each(telling::dead);
+        let mut put_off = Vec::new();
         for run in claimed.runs {
-            let (kind, holding) = (run.task.kind.clone(), held.hold(run.lease, until));
-            running.begin(&kind, self.clone().run(run, holding));
+            match running.take(&run.task, std::time::Instant::now()) {
+                Ok(place) => {
+                    let holding = held.hold(run.lease, until);
+                    running.begin(place, self.clone().run(run, holding));
+                }
+                Err(wait) => put_off.push((run.lease, now.plus(wait))),
+            }
         }
-        // What was dead already took no place, and there may be more behind it.
-        (!claimed.dead.is_empty()).then_some(Duration::ZERO)
+        // What was dead already or is put off takes no place, and there may be more behind it.
+        let more = !claimed.dead.is_empty() || !put_off.is_empty();
+        if let Err(error) = self.put_off(put_off).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "tasks not put off: their leases are left to expire"
+            );
+        }
+        more.then_some(Duration::ZERO)
+    }
+
+    async fn put_off(&self, leases: Vec<(Lease, Timestamp)>) -> Result<(), store::Error> {
+        if leases.is_empty() { Ok(()) } else { self.store.put_off_tasks(leases).await }
     }
 
     /// One run, from its claim to its written end.
@@ -145,7 +163,7 @@ impl Worker {
         for failures in 1.. {
             let ended = self.store.end_run(run.lease, outcome.clone(), traceparent.clone(), Timestamp::now());
             let error = match ended.await {
-                Ok(Ended::Lost) if failures > 1 => return self.ended_before(run).await,
+                Ok(Ended::Lost) if failures > 1 => return self.ended_before(run, &outcome).await,
                 Ok(ended) => return Told::of(ended),
                 Err(error) => error,
             };
@@ -156,20 +174,29 @@ impl Worker {
             }
             tokio::select! {
                 () = sleep(AWAY.wait(failures, fastrand::f64())) => {}
-                stop = holding.stopped() => if stop == Stop::Lost { return self.ended_before(run).await },
+                stop = holding.stopped() => if stop == Stop::Lost { return self.ended_before(run, &outcome).await },
             }
         }
         Told::Lost
     }
 
     /// What became of a run that did not hold its lease any more when its end was written once again: the connection may have
-    /// broken after the commit. Then nobody has claimed the task since.
-    async fn ended_before(&self, run: &Run) -> Told {
+    /// broken after the commit. Then the task is as this run would have left it, and nobody has claimed it since.
+    async fn ended_before(&self, run: &Run, outcome: &Outcome) -> Told {
         match self.store.task(run.task.id).await {
-            Ok(task) if task.runs == run.task.runs && task.state != State::Leased => {
+            Ok(task)
+                if task.runs == run.task.runs && task.state == outcome::state_after(outcome, &run.task) =>
+            {
                 Told::of(Ended::Now(task.state))
             }
-            _ => Told::Lost,
+            Ok(_) => Told::Lost,
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "not known whether the end of a run was written"
+                );
+                Told::Lost
+            }
         }
     }
 }

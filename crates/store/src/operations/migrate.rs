@@ -1,7 +1,8 @@
 //! The tables, brought to the version that this program knows: step by step, all in one transaction.
 //!
 //! Safe to start twice at once: the second waits for the first (an advisory lock on PostgreSQL, the write lock on SQLite) and
-//! finds nothing left to do. A step that has been released is never edited; what comes next is a step of its own.
+//! finds nothing left to do. On PostgreSQL neither waiting nor a step is bounded by the statement time-out: a large table takes
+//! its time. A step that has been released is never edited; what comes next is a step of its own.
 
 use super::Operation;
 use crate::{
@@ -58,6 +59,7 @@ impl Operation for Migrate {
     type Error = Error;
 
     async fn run(self, session: &mut Session) -> Result<i64, Error> {
+        session.be_patient().await?;
         if session.is_postgres() {
             session.execute(&LOCK, &[]).await?;
         }

@@ -30,7 +30,7 @@ pub(crate) use migrate::{FindVersion, IsCurrent, KNOWN, Migrate};
 pub(crate) use ping::Ping;
 pub(crate) use task::{
     CancelTask, ClaimTasks, CountDead, CountTasks, CountWaiting, EndRun, Enqueue, GetTask, ListTasks,
-    NextDue, RemoveFinished, Renew, RetryTask,
+    NextDue, PutOff, RemoveFinished, Renew, RetryTask,
 };
 pub(crate) use webhook::{CreateWebhook, DeleteWebhook, GetWebhook, ListWebhooks};
 

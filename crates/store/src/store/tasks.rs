@@ -7,7 +7,7 @@ use crate::{
     Error, Timestamp,
     operations::{
         CancelTask, ClaimTasks, CountDead, CountTasks, CountWaiting, EndRun, Enqueue, GetTask, ListTasks,
-        NextDue, RemoveFinished, Renew, RetryTask,
+        NextDue, PutOff, RemoveFinished, Renew, RetryTask,
     },
     task::{
         Claim, Claimed, Ended, Enqueued, Kept, Lease, NewTask, Outcome, Task, TaskCounts, TaskListing,
@@ -31,6 +31,12 @@ impl Store {
     /// Makes leases last until `expires_at`, and gives those that were lost: their runs are somebody else's.
     pub async fn renew_leases(&self, leases: Vec<Lease>, expires_at: Timestamp) -> Result<Vec<Lease>, Error> {
         self.run(Renew { leases, expires_at }).await
+    }
+
+    /// Gives runs back that were claimed and not begun, until the times beside them: they count as no runs. A lease that was lost
+    /// is passed over.
+    pub async fn put_off_tasks(&self, leases: Vec<(Lease, Timestamp)>) -> Result<(), Error> {
+        self.run(PutOff { leases }).await
     }
 
     /// Writes the end of a run and what follows from it, in one transaction. `run` is the `traceparent` of the run's own span:

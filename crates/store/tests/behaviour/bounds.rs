@@ -8,7 +8,7 @@ use std::{
 use futures_util::future::join_all;
 use store::{Change, Error, Listing, OpenError, Settings, Store};
 
-use super::{Place, at, booking, impatient, keep, kind};
+use super::{Place, at, booking, claims, impatient, keep, kind};
 
 pub(crate) async fn tables_are_made_once_by_whoever_starts_first(place: &dyn Place) {
     let settings = Settings::default();
@@ -20,6 +20,16 @@ pub(crate) async fn tables_are_made_once_by_whoever_starts_first(place: &dyn Pla
     let kept = keep(&store, &booking("room", 60, 120)).await;
     let reopened = place.open().await;
     assert_eq!(reopened.get(kept.id).await.unwrap(), kept, "opening again changes nothing");
+}
+
+pub(crate) async fn tables_of_an_older_program_are_brought_up_to_date_with_what_they_hold(place: &dyn Place) {
+    place.execute(place.older()).await.unwrap();
+    let refused = Store::open_existing(place.url(), &Settings::default()).await;
+    assert!(matches!(refused, Err(OpenError::Older { found: 2, known: 3 })), "{refused:?}");
+    let store = place.open().await;
+    let run = claims::one(&store, at(1)).await;
+    assert_eq!((run.task.idempotency_key.as_str(), run.task.runs), ("old", 1));
+    keep(&store, &booking("room", 60, 120)).await;
 }
 
 pub(crate) async fn tables_of_a_newer_program_are_left_alone(place: &dyn Place) {

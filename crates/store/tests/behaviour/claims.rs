@@ -70,6 +70,27 @@ pub(crate) async fn each_kind_has_places_of_its_own(place: &dyn Place) {
     assert_eq!(keys(&rest), ["second"], "what nobody knows is left");
 }
 
+pub(crate) async fn a_run_that_is_not_begun_is_put_off_and_does_not_count(place: &dyn Place) {
+    let store = place.open().await;
+    store.enqueue(vec![task("a", at(10)), task("b", at(11))], at(5)).await.unwrap();
+    let [a, b] = &claim(&store, 10, at(20)).await.runs[..] else { panic!("two runs") };
+    let lost = Lease { token: b.lease.token, ..a.lease };
+    let strange = Lease { token: super::fresh_id(), ..b.lease };
+    store.put_off_tasks(vec![(lost, at(30)), (strange, at(30))]).await.unwrap();
+    let put_off = store.task(a.task.id).await.unwrap();
+    assert_eq!((put_off.state, put_off.runs, put_off.due_at), (State::Queued, 0, Some(at(30))));
+    assert_eq!((put_off.run_at, put_off.holder), (at(10), None), "it waits since then");
+    assert_eq!(
+        store.task(b.task.id).await.unwrap().state,
+        State::Leased,
+        "whose lease it is not changes nothing"
+    );
+    end(&store, b.lease, Outcome::Done, at(20)).await;
+    assert_eq!(keys(&claim(&store, 10, at(29)).await), [""; 0]);
+    let again = one(&store, at(30)).await;
+    assert_eq!((again.task.runs, again.task.run_at), (1, at(10)));
+}
+
 pub(crate) async fn tasks_are_claimed_in_the_order_in_which_they_are_due(place: &dyn Place) {
     let store = place.open().await;
     let tasks = vec![task("c", at(30)), task("a", at(10)), task("later", at(41)), task("b", at(20))];

@@ -40,6 +40,8 @@ pub(crate) trait Place: Send + Sync {
     fn hold(&self) -> BoxFuture<'_, Box<dyn Send>>;
     /// A statement that writes a time that no store would write, into every booking.
     fn strange_time(&self) -> &'static str;
+    /// Statements that make the tables as a program of version 2 left them, with a task that is due in them.
+    fn older(&self) -> &'static str;
     /// A statement that makes every later insert of a booking take forever.
     fn slow_down(&self) -> &'static str;
 }

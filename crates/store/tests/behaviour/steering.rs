@@ -1,6 +1,6 @@
 //! Tasks looked at, counted, retried, cancelled and removed.
 
-use store::{Ended, Kept, Outcome, State, Store, Task, TaskCounts, TaskListing, Waiting};
+use store::{Ended, Kept, NewTask, Outcome, State, Store, Task, TaskCounts, TaskListing, Waiting};
 use uuid::Uuid;
 
 use super::{
@@ -69,6 +69,13 @@ pub(crate) async fn who_waits_and_for_how_long_is_known(place: &dyn Place) {
     let overtaken = enqueue(&store, "overtaken", 1).await;
     let waiting = store.waiting_tasks(at(60)).await.unwrap();
     assert_eq!(waiting.oldest, Some((overtaken, at(1))), "the one due for longest, whenever it was enqueued");
+    let strange = NewTask { kind: "make_coffee".into(), ..super::task("of a newer program", at(0)) };
+    store.enqueue(vec![strange.clone()], at(0)).await.unwrap();
+    assert_eq!(
+        store.waiting_tasks(at(60)).await.unwrap().oldest,
+        Some((strange.id, at(0))),
+        "whatever its kind"
+    );
     assert_eq!(store.task(later).await.unwrap().due_at, Some(at(50)));
 }
 

@@ -65,7 +65,7 @@ impl Operation for ClaimTasks {
 fn statement(is_postgres: bool, kinds: usize) -> String {
     let (timestamp, uuid) = if is_postgres { ("::timestamptz", "::uuid") } else { ("", "") };
     format!(
-        "UPDATE tasks SET run_at = due_at, \
+        "UPDATE tasks SET run_at = CASE WHEN state = 'leased' THEN due_at ELSE run_at END, \
          state = CASE WHEN runs >= max_runs THEN 'dead' ELSE 'leased' END, \
          due_at = CASE WHEN runs >= max_runs THEN NULL ELSE $1{timestamp} END, \
          lease = CASE WHEN runs >= max_runs THEN NULL ELSE $2{uuid} END, \

@@ -19,12 +19,19 @@ const DEAD: Sql<'_> = Sql::same(
     "tasks",
     "SELECT count(*) FROM tasks WHERE state = 'dead' AND finished_at IS NOT NULL",
 );
-/// This one and the next look at all that wait, by the index alone.
+/// Looks at all that wait, by the index alone.
 const WAITING: Sql<'_> = Sql::same("SELECT", "tasks", "SELECT count(*) FROM tasks WHERE due_at <= $1");
+/// From kind to kind along the index, and of each kind its first.
 const OLDEST: Sql<'_> = Sql::same(
     "SELECT",
     "tasks",
-    "SELECT id, due_at FROM tasks WHERE due_at <= $1 ORDER BY due_at, id LIMIT 1",
+    "WITH RECURSIVE kinds (kind) AS ( \
+     SELECT min(kind) FROM tasks WHERE due_at IS NOT NULL UNION ALL \
+     SELECT (SELECT min(kind) FROM tasks WHERE due_at IS NOT NULL AND tasks.kind > kinds.kind) \
+     FROM kinds WHERE kind IS NOT NULL), \
+     firsts (id) AS (SELECT (SELECT id FROM tasks WHERE tasks.kind = kinds.kind AND due_at <= $1 \
+     ORDER BY due_at, id LIMIT 1) FROM kinds) \
+     SELECT tasks.id, due_at FROM firsts JOIN tasks ON tasks.id = firsts.id ORDER BY due_at, tasks.id LIMIT 1",
 );
 
 #[derive(Debug)]

@@ -10,6 +10,8 @@ mod end;
 mod enqueue;
 /// One task, and lists of them.
 mod find;
+/// Runs that were not begun.
+mod put_off;
 /// Tasks that ended long ago, removed.
 mod remove;
 /// Leases that last longer.
@@ -22,6 +24,7 @@ pub(crate) use count::{CountDead, CountTasks, CountWaiting, NextDue};
 pub(crate) use end::EndRun;
 pub(crate) use enqueue::{Enqueue, announce, confirm};
 pub(crate) use find::{GetTask, ListTasks};
+pub(crate) use put_off::PutOff;
 pub(crate) use remove::RemoveFinished;
 pub(crate) use renew::Renew;
 pub(crate) use steer::{CancelTask, RetryTask};
