@@ -250,6 +250,25 @@ async fn the_delivery_of_a_worker_that_is_killed_is_made_by_another_on_postgres(
     check_killed(Workless::postgres().await).await;
 }
 
+#[tokio::test]
+async fn a_task_that_ended_long_enough_ago_is_removed() {
+    let here = Workless::postgres().await;
+    let created = book(&here.system, 1).await;
+    let mut first = here.worker(&[]).await;
+    here.system.client().until_confirmed(created.header("location")).await;
+    assert_eq!(first.stop().await.code(), Some(0));
+    let monitor = created.header("link").split_once('<').and_then(|(_, rest)| rest.split_once('>'));
+    let (task, _) = monitor.expect("it names its task");
+    assert_eq!(here.system.client().get(task).await.json()["state"], "done");
+    // A worker removes what it finds when it starts, and every ten minutes.
+    let _second = here.worker(&["--keep-finished", "1ms"]).await;
+    eventually("the task is gone", async || match here.system.client().get(task).await.status.as_u16() {
+        404 => Ok(()),
+        other => Err(other),
+    })
+    .await;
+}
+
 async fn check_hanging(here: Workless) {
     let (hangs, answers) = (Receiver::start(|_, _| Reply::Hang).await, Receiver::accepting().await);
     here.subscribe(&hangs.url()).await;

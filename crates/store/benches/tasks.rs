@@ -1,6 +1,6 @@
-//! What the task queue costs: a claim with 1,000 and with 1,000,000 waiting rows, tasks a second with eight that claim, and
-//! the delay from a commit to the claim that it wakes. On SQLite, and on a PostgreSQL of its own, which does not wait for
-//! the disk (`fsync=off`); `DATABASE_URL` names another, empty one.
+//! What the task queue costs: a claim, and a look for the next one, with 1,000 and with 1,000,000 waiting rows, tasks a
+//! second with eight that claim, and the delay from a commit to the claim that it wakes. On SQLite, and on a PostgreSQL of
+//! its own, which does not wait for the disk (`fsync=off`); `DATABASE_URL` names another, empty one.
 //! `cargo bench -p store --bench tasks`.
 
 #![allow(clippy::print_stdout, reason = "a benchmark is for reading")]
@@ -45,7 +45,7 @@ async fn url(place: &str, directory: &std::path::Path, number: usize) -> String 
 
 async fn claims(place: &str, url: &str, waiting: usize) {
     let store = Store::open(url, &Settings::default()).await.unwrap();
-    let enough = waiting + CLAIMS * 11;
+    let enough = waiting + 2 * CLAIMS * 11;
     match url.strip_prefix("sqlite:") {
         Some(path) => {
             rusqlite::Connection::open(path).unwrap().execute_batch(&fill_sqlite(enough)).unwrap();
@@ -65,10 +65,18 @@ async fn claims(place: &str, url: &str, waiting: usize) {
             let begun = Instant::now();
             let claimed = claim(&store, limit).await;
             took.push(begun.elapsed());
-            assert_eq!(claimed.len(), usize::from(limit));
+            assert_eq!(claimed.len(), 2 * usize::from(limit));
         }
-        println!("{place}: claim of {limit} with {waiting} waiting: {}", quantiles(took));
+        println!("{place}: claim of {limit} of each kind with {waiting} waiting: {}", quantiles(took));
     }
+    let kinds: Vec<_> = Kind::ALL.map(|kind| kind.as_str().to_owned()).into();
+    let mut took = Vec::with_capacity(CLAIMS);
+    for _ in 0..CLAIMS {
+        let begun = Instant::now();
+        store.next_task_due(kinds.clone()).await.unwrap().unwrap();
+        took.push(begun.elapsed());
+    }
+    println!("{place}: when the next one is due with {waiting} waiting: {}", quantiles(took));
     store.close();
 }
 
@@ -162,7 +170,7 @@ fn task(key: &str) -> NewTask {
 fn fill_postgres(count: usize) -> String {
     format!(
         "INSERT INTO tasks (id, kind, payload, idempotency_key, state, run_at, due_at, runs, max_runs, created_at) \
-         SELECT gen_random_uuid(), 'deliver_webhook', repeat('x', 400), n::text, 'queued', at, at, 0, 15, at \
+         SELECT gen_random_uuid(), CASE n % 2 WHEN 0 THEN 'deliver_webhook' ELSE 'confirm_booking' END, repeat('x', 400), n::text, 'queued', at, at, 0, 15, at \
          FROM (SELECT n, now() - interval '1 hour' + n * interval '1 millisecond' AS at \
          FROM generate_series(1, {count}) AS n) AS filled"
     )
@@ -173,7 +181,8 @@ fn fill_sqlite(count: usize) -> String {
     format!(
         "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count}) \
          INSERT INTO tasks (id, kind, payload, idempotency_key, state, run_at, due_at, runs, max_runs, created_at) \
-         SELECT printf('%08x-0000-7000-8000-%012x', n, n), 'deliver_webhook', printf('%.*c', 400, 'x'), n, 'queued', \
+         SELECT printf('%08x-0000-7000-8000-%012x', n, n), \
+         CASE n % 2 WHEN 0 THEN 'deliver_webhook' ELSE 'confirm_booking' END, printf('%.*c', 400, 'x'), n, 'queued', \
          {now} - 3600000000 + n * 1000, {now} - 3600000000 + n * 1000, 0, 15, {now} FROM numbers"
     )
 }
