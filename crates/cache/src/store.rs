@@ -4,11 +4,14 @@
 //! included; an answer fetched before an invalidation is never stored after it.
 //! Refuses: I/O, and waiting: every call is short and holds a lock for no longer than a look-up.
 
+/// Memory for bodies that are still arriving.
+mod room;
+
 use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -21,6 +24,8 @@ use crate::{
     flight::Flight,
     key::Key,
 };
+
+pub(crate) use room::{Reserved, Room};
 
 /// Locks over keys. Two keys that share one share a generation as well, which costs at most a fetch too many.
 const STRIPES: usize = 256;
@@ -110,7 +115,7 @@ impl Store {
             ),
             alone: sync::Cache::new(ALONE_KEYS),
             stripes: (0..STRIPES).map(|_| Mutex::default()).collect(),
-            room: Arc::new(Room { free: AtomicUsize::new(usize::try_from(arriving).unwrap_or(usize::MAX)) }),
+            room: Room::new(arriving),
             object,
             evictions,
         })
@@ -264,41 +269,5 @@ impl Lifecycle<Key, Arc<Variants>> for Evictions {
 
     fn on_evict(&self, (): &mut (), _key: Key, _variants: Arc<Variants>) {
         self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// Memory for bodies that are still arriving.
-#[derive(Debug)]
-pub(crate) struct Room {
-    free: AtomicUsize,
-}
-
-/// Some of it, given back when dropped.
-#[derive(Debug)]
-pub(crate) struct Reserved {
-    room: Arc<Room>,
-    bytes: usize,
-}
-
-impl Reserved {
-    /// Takes none yet.
-    pub(crate) fn none(room: &Arc<Room>) -> Reserved {
-        Reserved { room: Arc::clone(room), bytes: 0 }
-    }
-
-    /// Takes more; false, and nothing taken, when there is none left.
-    pub(crate) fn grow(&mut self, by: usize) -> bool {
-        let less = |free: usize| free.checked_sub(by);
-        let taken = self.room.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok();
-        if taken {
-            self.bytes += by;
-        }
-        taken
-    }
-}
-
-impl Drop for Reserved {
-    fn drop(&mut self) {
-        self.room.free.fetch_add(self.bytes, Ordering::Relaxed);
     }
 }
