@@ -37,8 +37,8 @@ const WORTH_FINISHING: u64 = 256 << 10;
 
 /// What came of it, for the leader.
 pub(crate) enum Fetched {
-    /// A new answer, which is being stored and is read from the flight.
-    Kept(Box<Parts>, Arc<Head>),
+    /// A new answer, which is read from the flight; whether it is being stored.
+    Kept(Box<Parts>, Arc<Head>, bool),
     /// A new answer that is not stored.
     Passed(Box<Response<upstream::Body>>, Refusal),
     /// The stored answer is still right; whether it stays stored.
@@ -99,11 +99,13 @@ impl Fetch {
                 } else {
                     self.alone();
                 }
-                if arriving.declared == Some(0) {
-                    self.keep(&head, Vec::new());
-                }
+                // Of a longer one nobody knows yet: a write may come before its end.
+                let stored = match arriving.declared {
+                    Some(0) => self.keep(&head, Vec::new()),
+                    _ => self.store.admits(&self.ticket),
+                };
                 // Likewise: the others go on reading.
-                let _ = leader.send(Fetched::Kept(parts, Arc::clone(&head)));
+                let _ = leader.send(Fetched::Kept(parts, Arc::clone(&head), stored));
                 self.fill(&head, arriving).await;
             }
         }
@@ -177,7 +179,7 @@ impl Fetch {
         let (entry, stays) = match may_store(&self.asked, self.policy, status, &fields, requested, received) {
             Ok(storable) => {
                 let entry = Arc::new(
-                    entry.with_head(Head::new(status, fields, storable, filled_by), self.ticket.fetch),
+                    entry.with_head(Head::new(status, fields, storable, filled_by), self.ticket.fetch()),
                 );
                 let stays = self.store.put(&self.ticket, Arc::clone(&entry));
                 (entry, stays)
@@ -186,7 +188,10 @@ impl Fetch {
                 if refusal != Refusal::RequestNoStore {
                     self.store.supersede(&self.asked);
                 }
-                (Arc::new(entry.with_head(entry.head.confirmed(fields, received), self.ticket.fetch)), false)
+                (
+                    Arc::new(entry.with_head(entry.head.confirmed(fields, received), self.ticket.fetch())),
+                    false,
+                )
             }
         };
         Came::Other(Fetched::Confirmed(entry, stays))
@@ -319,10 +324,12 @@ impl Fetch {
         arriving.declared.is_some() || length <= self.store.largest_body() && self.flight.grow(more + PIECE)
     }
 
-    fn keep(&self, head: &Arc<Head>, chunks: Vec<Bytes>) {
-        let entry = Entry::new(Arc::clone(head), gathered(chunks), self.ticket.fetch);
-        self.store.put(&self.ticket, Arc::new(entry));
+    /// Stores it, and says whether that is still right.
+    fn keep(&self, head: &Arc<Head>, chunks: Vec<Bytes>) -> bool {
+        let entry = Entry::new(Arc::clone(head), gathered(chunks), self.ticket.fetch());
+        let stored = self.store.put(&self.ticket, Arc::new(entry));
         self.store.close(&self.asked.key, &self.flight);
+        stored
     }
 }
 

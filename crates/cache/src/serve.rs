@@ -278,9 +278,9 @@ impl Cache {
         let member =
             |status, stored| Member::Forwarded { why, status: Some(status), stored, stale: None, collapsed };
         match fetched {
-            Ok(Fetched::Kept(parts, head)) => {
+            Ok(Fetched::Kept(parts, head, stored)) => {
                 self.record.tell(Outcome::Miss, Some(why.word()), None);
-                let member = member(parts.status, true);
+                let member = member(parts.status, stored);
                 answer::from_fetch(&asked, *parts, &head, leader, member)
             }
             Ok(Fetched::Passed(response, refusal)) => {

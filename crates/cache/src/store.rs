@@ -6,9 +6,12 @@
 
 /// Memory for bodies that are still arriving.
 mod room;
+/// Keys that are being fetched.
+mod stripe;
+#[cfg(test)]
+mod tests;
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -26,8 +29,9 @@ use crate::{
 };
 
 pub(crate) use room::{Reserved, Room};
+use stripe::{Begun, Stripe};
 
-/// Locks over keys. Two keys that share one share a generation as well, which costs at most a fetch too many.
+/// Locks over keys.
 const STRIPES: usize = 256;
 
 /// What a typical entry weighs, for sizing the policy's tables.
@@ -62,22 +66,25 @@ pub struct Store {
     evictions: Evictions,
 }
 
-#[derive(Debug, Default)]
-struct Stripe {
-    /// Counts invalidations.
-    generation: u64,
-    /// Counts fetches.
-    fetches: u64,
-    flights: HashMap<Key, Arc<Flight>>,
-}
-
-/// A key and its generation when the fetch began: what may be stored under it.
-#[derive(Clone, Debug)]
+/// Leave to store what one fetch of a key brings; the fetch has ended when it is dropped.
+#[derive(Debug)]
 pub(crate) struct Ticket {
     pub(crate) key: Key,
+    begun: Begun,
+    store: Arc<Store>,
+}
+
+impl Ticket {
     /// Later fetches of a key have higher ones.
-    pub(crate) fetch: u64,
-    generation: u64,
+    pub(crate) fn fetch(&self) -> u64 {
+        self.begun.fetch
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.store.stripe(&self.key).end(&self.key);
+    }
 }
 
 /// How a request goes forward.
@@ -168,18 +175,24 @@ impl Store {
 
     /// The flight for a key, if one is under way.
     pub(crate) fn flight(&self, key: &Key) -> Option<Arc<Flight>> {
-        self.stripe(key).flights.get(key).cloned()
+        self.stripe(key).flight(key).cloned()
     }
 
     /// For a fetch that nobody else may join.
-    pub(crate) fn ticket(&self, key: &Key) -> Ticket {
-        self.stripe(key).ticket(key)
+    pub(crate) fn ticket(self: &Arc<Self>, key: &Key) -> Ticket {
+        let begun = self.stripe(key).begin(key, None);
+        Ticket { key: key.clone(), begun, store: Arc::clone(self) }
     }
 
     /// Joins the flight for a key or starts it with `flight`; `seen` is what the plan to go forward was made from.
-    pub(crate) fn board(&self, key: &Key, seen: Option<&Arc<Variants>>, flight: &Arc<Flight>) -> Boarding {
+    pub(crate) fn board(
+        self: &Arc<Self>,
+        key: &Key,
+        seen: Option<&Arc<Variants>>,
+        flight: &Arc<Flight>,
+    ) -> Boarding {
         let mut stripe = self.stripe(key);
-        if let Some(under_way) = stripe.flights.get(key) {
+        if let Some(under_way) = stripe.flight(key) {
             return Boarding::Follow(Arc::clone(under_way));
         }
         let unchanged = match (self.entries.peek(key), seen) {
@@ -190,23 +203,25 @@ impl Store {
         if !unchanged {
             return Boarding::Again;
         }
-        stripe.flights.insert(key.clone(), Arc::clone(flight));
-        Boarding::Lead(stripe.ticket(key))
+        let begun = stripe.begin(key, Some(flight));
+        Boarding::Lead(Ticket { key: key.clone(), begun, store: Arc::clone(self) })
     }
 
     /// Nobody joins this flight any more.
     pub(crate) fn close(&self, key: &Key, flight: &Arc<Flight>) {
-        let mut stripe = self.stripe(key);
-        if stripe.flights.get(key).is_some_and(|current| Arc::ptr_eq(current, flight)) {
-            stripe.flights.remove(key);
-        }
+        self.stripe(key).close(key, flight);
+    }
+
+    /// Whether an answer would be stored if it were whole by now: its key was not invalidated since the fetch began.
+    pub(crate) fn admits(&self, ticket: &Ticket) -> bool {
+        self.stripe(&ticket.key).is_current(&ticket.key, ticket.begun)
     }
 
     /// Stores an entry, unless its key was invalidated since the fetch began or a later fetch was quicker; says
     /// whether it did.
     pub(crate) fn put(&self, ticket: &Ticket, entry: Arc<Entry>) -> bool {
         let stripe = self.stripe(&ticket.key);
-        if stripe.generation != ticket.generation {
+        if !stripe.is_current(&ticket.key, ticket.begun) {
             return false;
         }
         let before = self.entries.peek(&ticket.key);
@@ -232,8 +247,7 @@ impl Store {
     /// Drops everything under a key; fetches under way neither store what they bring nor are joined any more.
     pub(crate) fn invalidate(&self, key: &Key) {
         let mut stripe = self.stripe(key);
-        stripe.generation += 1;
-        stripe.flights.remove(key);
+        stripe.invalidate(key);
         self.entries.remove(key);
     }
 
@@ -241,13 +255,6 @@ impl Store {
         let nth = key.digest() as usize % self.stripes.len();
         // Nothing in a stripe is ever half done, so that one whose holder panicked is still right.
         self.stripes[nth].lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Stripe {
-    fn ticket(&mut self, key: &Key) -> Ticket {
-        self.fetches += 1;
-        Ticket { key: key.clone(), fetch: self.fetches, generation: self.generation }
     }
 }
 

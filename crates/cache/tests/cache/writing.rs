@@ -96,7 +96,12 @@ async fn an_answer_fetched_before_a_write_does_not_come_back_after_it() {
     // Asked after the write: must not wait for the fetch from before it.
     assert_eq!(cache.get("/a").await.text(), "new");
     head.open();
-    assert_eq!(old.await.expect("an answer").text(), "old");
+    let old = old.await.expect("an answer");
+    assert_eq!(
+        (old.text(), old.member()),
+        ("old", "cache; fwd=uri-miss; fwd-status=200"),
+        "not stored, and says so"
+    );
     let after = cache.get("/a").await;
     assert_eq!((after.text(), after.is_hit()), ("new", true));
 }

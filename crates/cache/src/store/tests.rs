@@ -1,0 +1,67 @@
+//! What a fetch may still store after something was invalidated.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use telemetry::SpanContext;
+
+use super::{Memory, STRIPES, Store, Ticket};
+use crate::{
+    entry::{Entry, Head},
+    key::Key,
+    storing::may_store,
+    tests::{asked, at, fields},
+};
+
+fn store() -> Arc<Store> {
+    Store::new(Memory { total: 1 << 20, object: 1 << 16 })
+}
+
+fn key(target: &str) -> Key {
+    asked(Method::GET, target, &[]).key
+}
+
+/// An answer for a minute, as the fetch with this ticket brought it.
+fn entry(ticket: &Ticket) -> Arc<Entry> {
+    let (asked, answer) = (asked(Method::GET, "/", &[]), fields(&[("cache-control", "max-age=60")]));
+    let storable = may_store(&asked, StatusCode::OK, &answer, at(0.0), at(0.0)).expect("storable");
+    let head = Head::new(StatusCode::OK, answer, storable, SpanContext::NONE);
+    Arc::new(Entry::new(Arc::new(head), Arc::new([Bytes::from_static(b"x")]), ticket.fetch()))
+}
+
+/// Another key that shares a lock with this one.
+fn beside(key: &Key) -> Key {
+    let stripe = |key: &Key| key.digest() % STRIPES as u64;
+    let mut others = (0..).map(|nth| self::key(&format!("/other/{nth}")));
+    others.find(|other| stripe(other) == stripe(key)).expect("there are more keys than stripes")
+}
+
+#[test]
+fn only_an_invalidation_of_its_own_key_refuses_an_answer() {
+    let check = |invalidated: &Key, expected: bool| {
+        let (store, key) = (store(), key("/a"));
+        let ticket = store.ticket(&key);
+        store.invalidate(invalidated);
+        assert_eq!(store.admits(&ticket), expected, "{invalidated:?}");
+        assert_eq!(store.put(&ticket, entry(&ticket)), expected, "{invalidated:?}");
+        assert_eq!(store.len(), usize::from(expected), "{invalidated:?}");
+    };
+    check(&key("/a"), false);
+    check(&beside(&key("/a")), true);
+}
+
+#[test]
+fn a_key_is_known_while_tickets_for_it_are_out() {
+    let (store, key) = (store(), key("/a"));
+    let idle = || store.stripe(&key).under_way.is_empty();
+    assert!(idle());
+    let (before, other) = (store.ticket(&key), store.ticket(&key));
+    store.invalidate(&key);
+    let after = store.ticket(&key);
+    drop(other);
+    assert!(!store.put(&before, entry(&before)), "the invalidation is remembered with the other ticket gone");
+    assert!(store.put(&after, entry(&after)));
+    drop((before, after));
+    assert!(idle());
+}
