@@ -33,6 +33,7 @@ const PURE: &[&str] = &[
     "crates/cache/src/cache_control.rs",
     "crates/cache/src/cache_status.rs",
     "crates/cache/src/freshness.rs",
+    "crates/cache/src/groups.rs",
     "crates/cache/src/invalidate.rs",
     "crates/cache/src/key.rs",
     "crates/cache/src/plan.rs",

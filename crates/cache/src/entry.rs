@@ -9,7 +9,14 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use telemetry::SpanContext;
 
-use crate::{asked::Asked, freshness::Freshness, storing::Storable, vary::Selection};
+use crate::{
+    asked::Asked,
+    freshness::Freshness,
+    groups::{Group, MEMBER},
+    store::Listed,
+    storing::Storable,
+    vary::Selection,
+};
 
 /// Most variants of one key; a further one pushes the oldest out.
 const VARIANTS: usize = 32;
@@ -35,6 +42,8 @@ pub(crate) struct Head {
     pub(crate) freshness: Freshness,
     selection: Selection,
     for_authorized: bool,
+    /// Each once.
+    pub(crate) groups: Box<[Group]>,
     /// The SERVER span of the request whose fetch brought it.
     pub(crate) filled_by: SpanContext,
 }
@@ -46,8 +55,8 @@ impl Head {
         storable: Storable,
         filled_by: SpanContext,
     ) -> Head {
-        let Storable { freshness, selection, for_authorized } = storable;
-        Head { status, fields, freshness, selection, for_authorized, filled_by }
+        let Storable { freshness, selection, for_authorized, groups } = storable;
+        Head { status, fields, freshness, selection, for_authorized, groups, filled_by }
     }
 
     /// This one with fields that a 304 has confirmed and that are not to be stored any more: for one answer only.
@@ -58,8 +67,14 @@ impl Head {
             freshness,
             filled_by: self.filled_by.clone(),
             selection: self.selection.clone(),
+            groups: self.groups.clone(),
             ..*self
         }
+    }
+
+    /// Whether it belongs to any of these groups.
+    pub(crate) fn is_of(&self, groups: &[Group]) -> bool {
+        self.groups.iter().any(|group| groups.contains(group))
     }
 
     /// Whether a request selects it under `Vary`.
@@ -75,7 +90,7 @@ impl Head {
 
     fn weight(&self) -> usize {
         let fields = self.fields.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD);
-        self.selection.weight() + fields.sum::<usize>()
+        self.selection.weight() + fields.sum::<usize>() + self.groups.len() * MEMBER
     }
 }
 
@@ -113,12 +128,28 @@ impl Entry {
 pub(crate) struct Variants {
     entries: Box<[Arc<Entry>]>,
     weight: usize,
+    /// Their place under their groups, for as long as they are stored.
+    _listed: Option<Listed>,
 }
 
 impl Variants {
     fn new(entries: Vec<Arc<Entry>>) -> Variants {
         let weight = size_of::<Variants>() + entries.iter().map(|entry| entry.weight).sum::<usize>();
-        Variants { entries: entries.into_boxed_slice(), weight }
+        Variants { entries: entries.into_boxed_slice(), weight, _listed: None }
+    }
+
+    /// The same, listed.
+    pub(crate) fn listed(self, listed: Listed) -> Variants {
+        Variants { _listed: Some(listed), ..self }
+    }
+
+    /// The groups of all of them, each once.
+    pub(crate) fn groups(&self) -> Box<[Group]> {
+        let mut groups: Vec<Group> =
+            self.entries.iter().flat_map(|entry| entry.head.groups.to_vec()).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        groups.into()
     }
 
     /// Whether the variant that an entry would take the place of is of a later fetch.
@@ -135,9 +166,9 @@ impl Variants {
         Variants::new([vec![entry], others].concat())
     }
 
-    /// Those that a request does not select; `None` where none is left.
-    pub(crate) fn without(&self, asked: &Asked) -> Option<Variants> {
-        let kept = self.entries.iter().filter(|entry| !entry.head.is_selected_by(asked));
+    /// Those that are not to go; `None` where none is left.
+    pub(crate) fn without(&self, goes: impl Fn(&Head) -> bool) -> Option<Variants> {
+        let kept = self.entries.iter().filter(|entry| !goes(&entry.head));
         let kept: Vec<Arc<Entry>> = kept.cloned().collect();
         (!kept.is_empty()).then(|| Variants::new(kept))
     }

@@ -102,7 +102,7 @@ impl Fetch {
                 // Of a longer one nobody knows yet: a write may come before its end.
                 let stored = match arriving.declared {
                     Some(0) => self.keep(&head, Vec::new()),
-                    _ => self.store.admits(&self.ticket),
+                    _ => self.store.admits(&self.ticket, &head),
                 };
                 // Likewise: the others go on reading.
                 let _ = leader.send(Fetched::Kept(parts, Arc::clone(&head), stored));

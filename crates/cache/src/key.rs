@@ -47,13 +47,18 @@ impl Key {
 
     /// The key of another target on the same host.
     pub(crate) fn sibling(&self, path_and_query: &str) -> Key {
-        let origin = &self.text[..self.path];
+        let origin = self.origin();
         Key { text: format!("{origin}{path_and_query}").into(), path: self.path }
     }
 
     fn join(scheme: &str, host: &str, path_and_query: &str) -> Key {
         let text = format!("{scheme}://{host}{path_and_query}");
         Key { path: text.len() - path_and_query.len(), text: text.into() }
+    }
+
+    /// Scheme, host and port (RFC 9110 §4.3.1).
+    pub(crate) fn origin(&self) -> &str {
+        &self.text[..self.path]
     }
 
     /// Path and query, as they came.
@@ -63,7 +68,7 @@ impl Key {
 
     /// Host and port, normalised.
     pub(crate) fn host(&self) -> &str {
-        self.text[..self.path].split_once("://").map_or("", |(_, host)| host)
+        self.origin().split_once("://").map_or("", |(_, host)| host)
     }
 
     /// Bytes of its text.

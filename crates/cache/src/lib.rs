@@ -36,6 +36,8 @@ mod plan;
 mod cache_control;
 /// Lifetime and age.
 mod freshness;
+/// Which answers belong together.
+mod groups;
 /// What a write makes wrong.
 mod invalidate;
 /// What a site may decide.

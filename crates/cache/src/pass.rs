@@ -12,6 +12,7 @@ use crate::{
     asked::{Asked, Bypass},
     body::AnswerBody,
     cache_status::{Forward, Member},
+    groups,
     invalidate::{self, Outcome as Written},
     key::Key,
     record::Outcome,
@@ -81,6 +82,7 @@ impl Write<'_> {
             for key in invalidate::keys(&key, response.headers()) {
                 self.store.invalidate(&key);
             }
+            self.store.invalidate_groups(&groups::invalidated(&key, response.headers()));
         }
     }
 }

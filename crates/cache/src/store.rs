@@ -4,6 +4,8 @@
 //! included; an answer fetched before an invalidation is never stored after it.
 //! Refuses: I/O, and waiting: every call is short and holds a lock for no longer than a look-up.
 
+/// Which keys hold answers of which group.
+mod members;
 /// Memory for bodies that are still arriving.
 mod room;
 /// Keys that are being fetched.
@@ -23,11 +25,14 @@ use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter, sync}
 
 use crate::{
     asked::Asked,
-    entry::{Entry, Variants},
+    entry::{Entry, Head, Variants},
     flight::Flight,
+    groups::Group,
     key::Key,
 };
 
+pub(crate) use members::Listed;
+use members::Members;
 pub(crate) use room::{Reserved, Room};
 use stripe::{Begun, Stripe};
 
@@ -59,6 +64,7 @@ pub struct Memory {
 pub struct Store {
     entries: sync::Cache<Key, Arc<Variants>, Weigh, DefaultHashBuilder, Evictions>,
     stripes: Box<[Mutex<Stripe>]>,
+    members: Arc<Members>,
     /// Keys, by their hash, whose last answer was for one request only, and when that was.
     alone: sync::Cache<u64, SystemTime>,
     room: Arc<Room>,
@@ -122,6 +128,7 @@ impl Store {
             ),
             alone: sync::Cache::new(ALONE_KEYS),
             stripes: (0..STRIPES).map(|_| Mutex::default()).collect(),
+            members: Arc::default(),
             room: Room::new(arriving),
             object,
             evictions,
@@ -175,12 +182,12 @@ impl Store {
 
     /// The flight for a key, if one is under way.
     pub(crate) fn flight(&self, key: &Key) -> Option<Arc<Flight>> {
-        self.stripe(key).flight(key).cloned()
+        self.stripe(key).flight(key, self.members.now()).cloned()
     }
 
     /// For a fetch that nobody else may join.
     pub(crate) fn ticket(self: &Arc<Self>, key: &Key) -> Ticket {
-        let begun = self.stripe(key).begin(key, None);
+        let begun = self.stripe(key).begin(key, self.members.now(), None);
         Ticket { key: key.clone(), begun, store: Arc::clone(self) }
     }
 
@@ -192,7 +199,8 @@ impl Store {
         flight: &Arc<Flight>,
     ) -> Boarding {
         let mut stripe = self.stripe(key);
-        if let Some(under_way) = stripe.flight(key) {
+        let groups = self.members.now();
+        if let Some(under_way) = stripe.flight(key, groups) {
             return Boarding::Follow(Arc::clone(under_way));
         }
         let unchanged = match (self.entries.peek(key), seen) {
@@ -203,7 +211,7 @@ impl Store {
         if !unchanged {
             return Boarding::Again;
         }
-        let begun = stripe.begin(key, Some(flight));
+        let begun = stripe.begin(key, groups, Some(flight));
         Boarding::Lead(Ticket { key: key.clone(), begun, store: Arc::clone(self) })
     }
 
@@ -212,13 +220,15 @@ impl Store {
         self.stripe(key).close(key, flight);
     }
 
-    /// Whether an answer would be stored if it were whole by now: its key was not invalidated since the fetch began.
-    pub(crate) fn admits(&self, ticket: &Ticket) -> bool {
+    /// Whether an answer with this head would be stored if it were whole by now: neither its key nor a group of it
+    /// was invalidated since the fetch began.
+    pub(crate) fn admits(&self, ticket: &Ticket, head: &Head) -> bool {
         self.stripe(&ticket.key).is_current(&ticket.key, ticket.begun)
+            && self.members.are_current(&head.groups, ticket.begun.groups)
     }
 
-    /// Stores an entry, unless its key was invalidated since the fetch began or a later fetch was quicker; says
-    /// whether it did.
+    /// Stores an entry, unless its key or a group of it was invalidated since the fetch began or a later fetch was
+    /// quicker; says whether it did.
     pub(crate) fn put(&self, ticket: &Ticket, entry: Arc<Entry>) -> bool {
         let stripe = self.stripe(&ticket.key);
         if !stripe.is_current(&ticket.key, ticket.begun) {
@@ -228,20 +238,21 @@ impl Store {
         if before.as_ref().is_some_and(|before| before.outdates(&entry)) {
             return false;
         }
+        let new = Arc::clone(&entry);
         let variants = Variants::with(before.as_deref(), entry);
-        self.entries.insert(ticket.key.clone(), Arc::new(variants));
+        let Some(variants) = self.listed(&ticket.key, variants, (&new.head.groups, ticket.begun.groups))
+        else {
+            return false;
+        };
+        self.entries.insert(ticket.key.clone(), variants);
         self.alone.remove(&ticket.key.digest());
         true
     }
 
     /// Drops what a request selects: the origin has answered it otherwise.
     pub(crate) fn supersede(&self, asked: &Asked) {
-        let _stripe = self.stripe(&asked.key);
-        let Some(before) = self.entries.peek(&asked.key) else { return };
-        match before.without(asked) {
-            Some(left) => self.entries.insert(asked.key.clone(), Arc::new(left)),
-            None => drop(self.entries.remove(&asked.key)),
-        }
+        let stripe = self.stripe(&asked.key);
+        self.drop_some(&stripe, &asked.key, |head| head.is_selected_by(asked));
     }
 
     /// Drops everything under a key; fetches under way neither store what they bring nor are joined any more.
@@ -249,6 +260,34 @@ impl Store {
         let mut stripe = self.stripe(key);
         stripe.invalidate(key);
         self.entries.remove(key);
+    }
+
+    /// Drops every answer of these groups; none that is being fetched now is stored, or joined by those who ask later.
+    pub(crate) fn invalidate_groups(&self, groups: &[Group]) {
+        for key in self.members.invalidate(groups) {
+            let stripe = self.stripe(&key);
+            self.drop_some(&stripe, &key, |head| head.is_of(groups));
+        }
+    }
+
+    /// Drops some of a key's answers; with its stripe locked, so that nothing is stored between looking and dropping.
+    fn drop_some(&self, _stripe: &MutexGuard<'_, Stripe>, key: &Key, goes: impl Fn(&Head) -> bool) {
+        let Some(before) = self.entries.peek(key) else { return };
+        // What is left was listed before and is not new.
+        match before.without(goes).and_then(|left| self.listed(key, left, (&[], 0))) {
+            Some(left) => self.entries.insert(key.clone(), left),
+            None => drop(self.entries.remove(key)),
+        }
+    }
+
+    /// Lists what is to be stored under its groups; `None` if a group of what is `new` was invalidated too lately.
+    fn listed(&self, key: &Key, variants: Variants, new: (&[Group], u64)) -> Option<Arc<Variants>> {
+        let groups = variants.groups();
+        if groups.is_empty() {
+            return Some(Arc::new(variants));
+        }
+        let listed = self.members.list(key, groups, new)?;
+        Some(Arc::new(variants.listed(listed)))
     }
 
     fn stripe(&self, key: &Key) -> MutexGuard<'_, Stripe> {

@@ -11,6 +11,7 @@ use crate::{
     asked::Asked,
     cache_control,
     freshness::Freshness,
+    groups::{self, Group},
     policy::Policy,
     vary::{self, Selection, Vary},
 };
@@ -91,6 +92,8 @@ pub(crate) struct Storable {
     pub(crate) selection: Selection,
     /// It may also answer requests with `Authorization` (RFC 9111 §3.5).
     pub(crate) for_authorized: bool,
+    /// It falls with any of these (RFC 9875).
+    pub(crate) groups: Box<[Group]>,
 }
 
 /// Decides on a whole answer to `asked`; the times are those of sending the request and receiving the head.
@@ -135,7 +138,8 @@ pub(crate) fn may_store(
     if !freshness.is_fresh(received) && !has_validator(fields) {
         return Err(Refusal::Useless);
     }
-    Ok(Storable { freshness, selection: Selection::of(names, &asked.fields), for_authorized })
+    let groups = groups::of_answer(&asked.key, fields);
+    Ok(Storable { freshness, selection: Selection::of(names, &asked.fields), for_authorized, groups })
 }
 
 /// The fields to store: copied, so that an entry holds nothing of the buffer they were read into, without those of

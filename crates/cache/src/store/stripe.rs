@@ -23,26 +23,30 @@ pub(super) struct UnderWay {
     /// Counts invalidations since the first of these tickets.
     generation: u64,
     /// The fetch that others may join.
-    flight: Option<Arc<Flight>>,
+    flight: Option<(Arc<Flight>, u64)>,
 }
 
-/// One fetch of a key: its number, and the key's generation when it began.
+/// One fetch of a key: its number, and what was known of invalidations when it began.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Begun {
     pub(super) fetch: u64,
+    /// Of the key.
     generation: u64,
+    /// Of groups, which ones its answer belongs to being unknown.
+    pub(super) groups: u64,
 }
 
 impl Stripe {
-    /// A fetch begins; [`Stripe::end`] is owed for it.
-    pub(super) fn begin(&mut self, key: &Key, flight: Option<&Arc<Flight>>) -> Begun {
+    /// A fetch begins, after this many invalidations of groups; [`Stripe::end`] is owed for it. A flight takes the
+    /// place of one that nobody joins any more.
+    pub(super) fn begin(&mut self, key: &Key, groups: u64, flight: Option<&Arc<Flight>>) -> Begun {
         self.fetches += 1;
         let under_way = self.under_way.entry(key.clone()).or_default();
         under_way.tickets += 1;
         if let Some(flight) = flight {
-            under_way.flight = Some(Arc::clone(flight));
+            under_way.flight = Some((Arc::clone(flight), groups));
         }
-        Begun { fetch: self.fetches, generation: under_way.generation }
+        Begun { fetch: self.fetches, generation: under_way.generation, groups }
     }
 
     /// A fetch has ended, or will store nothing more.
@@ -55,15 +59,17 @@ impl Stripe {
         }
     }
 
-    /// The fetch that others may join.
-    pub(super) fn flight(&self, key: &Key) -> Option<&Arc<Flight>> {
-        self.under_way.get(key)?.flight.as_ref()
+    /// The fetch that others may join: none from before an invalidation of groups, since its answer may turn out to
+    /// be of one of them.
+    pub(super) fn flight(&self, key: &Key, groups: u64) -> Option<&Arc<Flight>> {
+        let (flight, begun) = self.under_way.get(key)?.flight.as_ref()?;
+        (*begun == groups).then_some(flight)
     }
 
     /// Nobody joins this flight any more.
     pub(super) fn close(&mut self, key: &Key, flight: &Arc<Flight>) {
         if let Some(under_way) = self.under_way.get_mut(key) {
-            under_way.flight.take_if(|current| Arc::ptr_eq(current, flight));
+            under_way.flight.take_if(|(current, _)| Arc::ptr_eq(current, flight));
         }
     }
 

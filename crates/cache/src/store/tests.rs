@@ -9,7 +9,9 @@ use telemetry::SpanContext;
 use super::{Memory, STRIPES, Store, Ticket};
 use crate::{
     entry::{Entry, Head},
+    groups::{Group, MEMBER},
     key::Key,
+    policy::Policy,
     storing::may_store,
     tests::{asked, at, fields},
 };
@@ -24,8 +26,15 @@ fn key(target: &str) -> Key {
 
 /// An answer for a minute, as the fetch with this ticket brought it.
 fn entry(ticket: &Ticket) -> Arc<Entry> {
-    let (asked, answer) = (asked(Method::GET, "/", &[]), fields(&[("cache-control", "max-age=60")]));
-    let storable = may_store(&asked, StatusCode::OK, &answer, at(0.0), at(0.0)).expect("storable");
+    grouped(ticket, "")
+}
+
+/// One with these `Cache-Groups`.
+fn grouped(ticket: &Ticket, groups: &str) -> Arc<Entry> {
+    let answer = fields(&[("cache-control", "max-age=60"), ("cache-groups", groups)]);
+    let asked = asked(Method::GET, "/", &[]);
+    let storable =
+        may_store(&asked, Policy::default(), StatusCode::OK, &answer, at(0.0), at(0.0)).expect("storable");
     let head = Head::new(StatusCode::OK, answer, storable, SpanContext::NONE);
     Arc::new(Entry::new(Arc::new(head), Arc::new([Bytes::from_static(b"x")]), ticket.fetch()))
 }
@@ -43,7 +52,7 @@ fn only_an_invalidation_of_its_own_key_refuses_an_answer() {
         let (store, key) = (store(), key("/a"));
         let ticket = store.ticket(&key);
         store.invalidate(invalidated);
-        assert_eq!(store.admits(&ticket), expected, "{invalidated:?}");
+        assert_eq!(store.admits(&ticket, &entry(&ticket).head), expected, "{invalidated:?}");
         assert_eq!(store.put(&ticket, entry(&ticket)), expected, "{invalidated:?}");
         assert_eq!(store.len(), usize::from(expected), "{invalidated:?}");
     };
@@ -64,4 +73,32 @@ fn a_key_is_known_while_tickets_for_it_are_out() {
     assert!(store.put(&after, entry(&after)));
     drop((before, after));
     assert!(idle());
+}
+
+#[test]
+fn groups_weigh_and_go_with_the_entries_they_stand_for() {
+    let store = store();
+    let many: Vec<String> = (0..100).map(|nth| format!("\"{nth}\"")).collect();
+    for nth in 0..1000 {
+        let ticket = store.ticket(&key(&format!("/{nth}")));
+        assert!(store.put(&ticket, grouped(&ticket, &many.join(", "))));
+    }
+    assert!(store.evicted() > 900, "{} evicted", store.evicted());
+    assert!(
+        store.len() as u64 * 100 * MEMBER as u64 <= store.weight(),
+        "{} weigh {}",
+        store.len(),
+        store.weight()
+    );
+    assert_eq!(store.members.len(), 100 * store.len(), "what is evicted is listed no more");
+
+    let ticket = store.ticket(&key("/again"));
+    assert!(store.put(&ticket, grouped(&ticket, "\"a\"")));
+    assert!(store.put(&ticket, grouped(&ticket, "\"b\"")));
+    assert_eq!(store.members.len(), 100 * (store.len() - 1) + 1, "what is replaced is listed no more");
+
+    store.invalidate_groups(&[Group::of(&key("/"), "7")]);
+    assert_eq!((store.len(), store.members.len()), (1, 1));
+    store.invalidate(&key("/again"));
+    assert_eq!((store.len(), store.members.len()), (0, 0));
 }

@@ -18,6 +18,9 @@ mod stale;
 /// What writes do to what is stored.
 mod writing;
 
+/// Answers that fall together.
+mod grouping;
+
 /// Many askers, one fetch.
 mod sharing;
 
