@@ -41,6 +41,7 @@ const PURE: &[&str] = &[
     "crates/cache/src/validate.rs",
     "crates/cache/src/vary.rs",
     "crates/http_server/src/conditions.rs",
+    "crates/http_server/src/groups.rs",
     "crates/http_server/src/members.rs",
     "crates/http_server/src/query.rs",
     "crates/http_server/src/receiver.rs",

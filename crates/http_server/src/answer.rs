@@ -1,9 +1,10 @@
 //! Answers: a booking and a page of bookings as clients see them, with the entity tags and the freshness that caches need.
 //!
-//! - One booking that is not pending changes through HTTP only: a shared cache in front sees every write to it, so it may
-//!   answer for a few seconds by itself. `max-age` bounds what a cache that saw no write may still say.
-//! - A pending booking and a task are changed behind the caches, and a list by writes to any of its members: both must be asked for again, and
-//!   are, cheaply, by their entity tags.
+//! - What changes through HTTP only, a shared cache in front may answer for a few seconds by itself: it sees every write, and
+//!   the [groups] that the write names tell it which lists have changed with it. `max-age` bounds what a cache that saw no
+//!   write may still say.
+//! - What a worker changes behind the caches, a task, a pending booking and every list that its confirmation changes, must be
+//!   asked for again, and is, cheaply, by its entity tag.
 //! - The answer to a write is for whoever wrote.
 
 use axum::{body::Body, response::Response};
@@ -11,11 +12,12 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
-use store::{Answer, Booking, Page, Status, Timestamp};
+use store::{Answer, Booking, Listing, Page, Status, Timestamp};
 use uuid::Uuid;
 
 use crate::{
     conditions::{Conditions, Verdict},
+    groups::{self, Shown},
     refusal::Refusal,
     tasks,
 };
@@ -73,27 +75,45 @@ pub(crate) fn path(booking: &Booking) -> String {
 /// The answer to a read of one booking.
 pub(crate) fn read(booking: &Booking, conditions: &Conditions) -> Result<Response, Refusal> {
     let fresh = if booking.status == Status::Pending { REVALIDATED } else { FRESH };
-    conditional(conditions, etag(booking), fresh, || json(&Representation::of(booking)))
+    let mut response = conditional(conditions, etag(booking), fresh, || json(&Representation::of(booking)))?;
+    groups::show(response.headers_mut(), Shown::Booking(&booking.details.resource));
+    Ok(response)
 }
 
-/// The answer to a read of a page.
-pub(crate) fn page(page: &Page, conditions: &Conditions) -> Result<Response, Refusal> {
+/// The answer to a read of a page of this listing.
+pub(crate) fn page(page: &Page, listing: &Listing, conditions: &Conditions) -> Result<Response, Refusal> {
     let bookings = page.bookings.iter().map(Representation::of).collect();
     let next = page.next.map(|cursor| cursor.to_string());
-    revalidated(&PageRepresentation { bookings, next }, conditions)
+    let body = json(&PageRepresentation { bookings, next });
+    let fresh = if changes_behind_caches(page, listing) { REVALIDATED } else { FRESH };
+    let mut response = conditional(conditions, digest(&body), fresh, || body)?;
+    groups::show(response.headers_mut(), Shown::List(listing.resource.as_deref()));
+    Ok(response)
 }
 
-/// The answer to a read of what changes behind the caches. Its entity tag is made of its bytes.
+/// Whether a worker changes a page without a write that caches see: it confirms a pending booking that is shown, or one
+/// that is not, and then is among those confirmed.
+fn changes_behind_caches(page: &Page, listing: &Listing) -> bool {
+    listing.status == Some(Status::Confirmed)
+        || page.bookings.iter().any(|booking| booking.status == Status::Pending)
+}
+
+/// The answer to a read of what changes behind the caches.
 pub(crate) fn revalidated(shown: &impl Serialize, conditions: &Conditions) -> Result<Response, Refusal> {
     let body = json(shown);
-    let hash = Sha256::digest(&body);
-    let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(&hash[..16]));
-    conditional(conditions, etag, REVALIDATED, || body)
+    conditional(conditions, digest(&body), REVALIDATED, || body)
 }
 
-/// The answer to a write that leaves a booking.
-pub(crate) fn written(booking: &Booking) -> Response {
+/// An entity tag made of an answer's bytes.
+fn digest(body: &[u8]) -> String {
+    let hash = Sha256::digest(body);
+    format!("\"{}\"", URL_SAFE_NO_PAD.encode(&hash[..16]))
+}
+
+/// The answer to a write that leaves a booking, which was of this resource before.
+pub(crate) fn written(booking: &Booking, before: Option<&str>) -> Response {
     let mut response = body(StatusCode::OK, json(&Representation::of(booking)), &etag(booking), REVALIDATED);
+    groups::invalidate(response.headers_mut(), before.into_iter().chain([&*booking.details.resource]));
     // What was written to another path, `…/cancel`, lets caches know whose state this is (RFC 9111 §4.4).
     set(response.headers_mut(), header::CONTENT_LOCATION, &path(booking));
     response
@@ -111,12 +131,21 @@ pub(crate) fn created(booking: &Booking) -> Answer {
     }
 }
 
-/// A remembered answer, byte for byte.
-pub(crate) fn given(answer: Answer) -> Response {
+/// The answer to a write that removed a booking.
+pub(crate) fn removed(booking: &Booking) -> Response {
+    let mut response = nothing();
+    groups::invalidate(response.headers_mut(), [&*booking.details.resource]);
+    response
+}
+
+/// A remembered answer, byte for byte, to the creation of a booking of this resource.
+pub(crate) fn given(answer: Answer, resource: &str) -> Response {
     // What was remembered is what we wrote: 201, unless somebody else writes into our tables.
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::CREATED);
     let mut response = body(status, answer.body, &answer.etag, REVALIDATED);
     set(response.headers_mut(), header::LOCATION, &answer.location);
+    // Also when it was created before: nobody knows whether that answer arrived.
+    groups::invalidate(response.headers_mut(), [resource]);
     if let Some(task) = answer.task {
         // RFC 5989: where to watch what is going on.
         set(response.headers_mut(), header::LINK, &format!("<{}>; rel=\"monitor\"", tasks::path(task)));

@@ -1,5 +1,7 @@
 //! What can be done with bookings: one function a method and path, in the order of [`crate::routes`].
 
+use std::sync::{Arc, OnceLock};
+
 use axum::{extract::State, response::Response};
 use http::Uri;
 use store::{Booking, Change, Created, Details, Once, Status, Store, Timestamp};
@@ -22,8 +24,9 @@ pub(crate) async fn list(
     conditions: Conditions,
     uri: Uri,
 ) -> Result<Response, Refusal> {
-    let page = store.list(query::listing(&uri)?).await?;
-    answer::page(&page, &conditions)
+    let listing = query::listing(&uri)?;
+    let page = store.list(listing.clone()).await?;
+    answer::page(&page, &listing, &conditions)
 }
 
 /// `POST /api/bookings`: the booking is pending, and the answer names the task that will confirm it.
@@ -36,6 +39,7 @@ pub(crate) async fn create(
     let details = Draft::read(posted.members)?.new_booking()?;
     let booking = Booking::new(Uuid::now_v7(), details, Status::Pending, now);
     let created = answer::created(&booking);
+    let resource = booking.details.resource.clone();
     let once = key.map(|key| Once {
         route: "POST /api/bookings",
         key,
@@ -44,8 +48,8 @@ pub(crate) async fn create(
         now,
     });
     match store.create(booking, once).await? {
-        Created::New(task) => Ok(answer::given(store::Answer { task, ..created })),
-        Created::Before(answer) => Ok(answer::given(answer)),
+        Created::New(task) => Ok(answer::given(store::Answer { task, ..created }, &resource)),
+        Created::Before(answer) => Ok(answer::given(answer, &resource)),
     }
 }
 
@@ -93,8 +97,7 @@ pub(crate) async fn remove(
         conditions.require(&answer::etag(current))?;
         Ok::<_, Refusal>(Change::Remove)
     };
-    store.change(id, Timestamp::now(), decide).await?;
-    Ok(answer::nothing())
+    Ok(answer::removed(&store.change(id, Timestamp::now(), decide).await?))
 }
 
 /// `POST /api/bookings/{id}/cancel`: a booking that is cancelled already stays as it is.
@@ -108,7 +111,7 @@ pub(crate) async fn cancel(
         let is_cancelled = current.status == Status::Cancelled;
         Ok::<_, Refusal>(if is_cancelled { Change::Leave } else { Change::Cancel })
     };
-    Ok(answer::written(&store.change(id, Timestamp::now(), decide).await?))
+    Ok(answer::written(&store.change(id, Timestamp::now(), decide).await?, None))
 }
 
 /// The conditions come before what a body says of read-only members: whoever sends back an old state shall hear that it
@@ -119,9 +122,13 @@ async fn write(
     conditions: Conditions,
     details: impl FnOnce(&Booking) -> Result<Details, Refusal> + Send + 'static,
 ) -> Result<Response, Refusal> {
+    let before = Arc::new(OnceLock::new());
+    let current_resource = Arc::clone(&before);
     let decide = move |current: &Booking| {
         conditions.require(&answer::etag(current))?;
+        current_resource.get_or_init(|| current.details.resource.clone());
         details(current).map(Change::Replace)
     };
-    Ok(answer::written(&store.change(id, Timestamp::now(), decide).await?))
+    let booking = store.change(id, Timestamp::now(), decide).await?;
+    Ok(answer::written(&booking, before.get().map(String::as_str)))
 }

@@ -12,6 +12,8 @@ mod body;
 mod bookings;
 /// Conditional requests.
 mod conditions;
+/// Which answers caches drop with which write.
+mod groups;
 /// `Idempotency-Key`.
 mod idempotency;
 /// The id in a path.

@@ -79,7 +79,7 @@ async fn who_has_it_already_is_told_so() {
     is_not_modified(
         &api.send("GET", "/api/bookings", &[("if-none-match", &etag)], "").await,
         &etag,
-        "no-cache",
+        "public, max-age=5",
     );
     api.booked(&wanted("hall", 10, 11)).await;
     let list = api.send("GET", "/api/bookings", &[("if-none-match", &etag)], "").await;
@@ -91,10 +91,12 @@ async fn who_has_it_already_is_told_so() {
 async fn only_what_changes_through_http_alone_may_be_kept_by_caches() {
     let api = Api::sqlite().await;
     let now = Timestamp::now();
-    for (status, expected) in [
-        (Status::Pending, "no-cache"),
-        (Status::Confirmed, "public, max-age=5"),
-        (Status::Cancelled, "public, max-age=5"),
+    // Of a booking, of the list of its resource, and of the list of all that stand as it does: a pending one of those
+    // that are confirmed may be among them at any time.
+    for (status, [one, of_resource, of_status]) in [
+        (Status::Pending, ["no-cache", "no-cache", "no-cache"]),
+        (Status::Confirmed, ["public, max-age=5", "public, max-age=5", "no-cache"]),
+        (Status::Cancelled, ["public, max-age=5", "public, max-age=5", "public, max-age=5"]),
     ] {
         let details = Details {
             resource: status.as_str().into(),
@@ -106,10 +108,41 @@ async fn only_what_changes_through_http_alone_may_be_kept_by_caches() {
         let booking = Booking::new(Uuid::now_v7(), details, status, now);
         api.store.create(booking.clone(), None).await.unwrap();
         let answer = api.get(&format!("/api/bookings/{}", booking.id)).await;
-        assert_eq!(answer.header("cache-control"), expected, "{status:?}");
-        let list = api.get(&format!("/api/bookings?status={}", status.as_str())).await;
-        assert_eq!(list.header("cache-control"), "no-cache");
-        assert_eq!(list.json()["bookings"][0]["status"], status.as_str());
+        assert_eq!(answer.header("cache-control"), one, "{status:?}");
+        for (query, expected) in [("resource", of_resource), ("status", of_status)] {
+            let list = api.get(&format!("/api/bookings?{query}={}", status.as_str())).await;
+            assert_eq!(list.header("cache-control"), expected, "{query} {status:?}");
+            assert_eq!(list.json()["bookings"][0]["status"], status.as_str());
+        }
+    }
+    let mixed = api.get("/api/bookings").await;
+    assert_eq!(mixed.header("cache-control"), "no-cache", "one of them is pending");
+    let beside = api.get("/api/bookings?resource=confirmed&status=pending").await;
+    assert_eq!(
+        (beside.header("cache-control"), &beside.json()["bookings"]),
+        ("public, max-age=5", &json!([]))
+    );
+}
+
+#[tokio::test]
+async fn an_answer_names_the_groups_that_it_falls_with() {
+    let api = Api::sqlite().await;
+    let (path, _) = api.confirmed(&wanted("room", 10, 11)).await;
+    let query = "from=2030-01-01T00:00:00Z&to=2030-01-02T00:00:00Z&limit=1";
+    for (path, groups) in [
+        (path.as_str(), r#""resource:room""#),
+        ("/api/bookings", r#""list""#),
+        ("/api/bookings?status=cancelled", r#""list""#),
+        (&format!("/api/bookings?{query}"), r#""list""#),
+        ("/api/bookings?resource=room", r#""list:room", "resource:room""#),
+        (&format!("/api/bookings?resource=room&{query}"), r#""list:room", "resource:room""#),
+        (&format!("/api/bookings?{query}&resource=%72oom"), r#""list:room", "resource:room""#),
+    ] {
+        let answer = api.get(path).await;
+        assert_eq!(answer.header("cache-groups"), groups, "{path}");
+        let etag = answer.header("etag");
+        let known = api.send("GET", path, &[("if-none-match", etag)], "").await;
+        assert_eq!((known.status.as_u16(), known.header("cache-groups")), (304, groups), "{path}");
     }
 }
 

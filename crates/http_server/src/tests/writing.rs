@@ -83,6 +83,32 @@ async fn a_cancelled_booking_gives_its_time_free() {
 }
 
 #[tokio::test]
+async fn a_write_names_the_groups_that_it_has_changed() {
+    let api = Api::sqlite().await;
+    let named = |answer: &Answer| {
+        assert!(answer.status.is_success(), "{answer:?}");
+        answer.header("cache-group-invalidation").to_owned()
+    };
+    let created = api.post(&wanted("room", 10, 11)).await;
+    let path = created.header("location").to_owned();
+    assert_eq!(named(&created), r#""list", "list:room""#);
+    let patched = api.send("PATCH", &path, &[PATCH], r#"{"notes":"by the window"}"#).await;
+    assert_eq!(named(&patched), r#""list", "list:room""#);
+    let moved = api.send("PATCH", &path, &[PATCH], r#"{"resource":"hall"}"#).await;
+    assert_eq!(named(&moved), r#""list", "list:hall", "list:room""#);
+    let mut body = moved.json();
+    body["resource"] = "attic".into();
+    let replaced = api.send("PUT", &path, &[JSON], body.to_string()).await;
+    assert_eq!(named(&replaced), r#""list", "list:attic", "list:hall""#);
+    for _ in 0..2 {
+        let cancelled = api.send("POST", &format!("{path}/cancel"), &[], "").await;
+        assert_eq!(named(&cancelled), r#""list", "list:attic""#);
+    }
+    assert_eq!(named(&api.send("DELETE", &path, &[], "").await), r#""list", "list:attic""#);
+    assert!(!api.send("DELETE", &path, &[], "").await.headers.contains_key("cache-group-invalidation"));
+}
+
+#[tokio::test]
 async fn a_removed_booking_is_gone() {
     let api = Api::sqlite().await;
     let (path, _) = api.booked(&wanted("room", 10, 11)).await;
@@ -110,7 +136,7 @@ async fn a_key_is_honoured(api: &Api) {
     assert_eq!(api.send("PATCH", path, &[PATCH], r#"{"guest":"Grace"}"#).await.status, 200);
     let again = api.send("POST", "/api/bookings", &key, body.clone()).await;
     assert_eq!((again.status, &again.body), (first.status, &first.body));
-    for name in ["location", "etag", "content-type", "cache-control"] {
+    for name in ["location", "etag", "content-type", "cache-control", "cache-group-invalidation"] {
         assert_eq!(again.header(name), first.header(name));
     }
     let other = api.send("POST", "/api/bookings", &key, wanted("room", 11, 12).to_string()).await;
