@@ -5,7 +5,7 @@ use std::{
     collections::{HashMap, HashSet},
     process::Command,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -222,7 +222,11 @@ async fn check_killed(here: Workless) {
     // Its lease is renewed for as long as it lives: another worker has the other event, and not this one.
     let _other = here.worker(&["--lease", "1s"]).await;
     received(&receiver, 2).await;
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let begun = Instant::now();
+    eventually("its lease would be over", async || {
+        if begun.elapsed() > Duration::from_millis(1_500) { Ok(()) } else { Err("not yet") }
+    })
+    .await;
     assert_eq!(receiver.received().len(), 2);
     drop(killed);
     let events = received(&receiver, 3).await;

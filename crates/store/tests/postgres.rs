@@ -47,7 +47,7 @@ impl Place for Database {
     fn hold(&self) -> BoxFuture<'_, Box<dyn Send>> {
         async {
             let client = self.connect().await;
-            client.batch_execute("BEGIN; LOCK TABLE bookings IN EXCLUSIVE MODE").await.unwrap();
+            client.batch_execute("BEGIN; LOCK TABLE bookings, tasks IN EXCLUSIVE MODE").await.unwrap();
             Box::new(client) as Box<dyn Send>
         }
         .boxed()
@@ -61,11 +61,7 @@ impl Place for Database {
         concat!(
             include_str!("../migrations/1.postgres.sql"),
             include_str!("../migrations/2.postgres.sql"),
-            "CREATE TABLE schema_versions (version bigint PRIMARY KEY, applied_at timestamptz NOT NULL);
-             INSERT INTO schema_versions VALUES (1, now()), (2, now());
-             INSERT INTO tasks (id, kind, payload, idempotency_key, state, run_at, due_at, runs, max_runs, created_at)
-             VALUES ('01a217dc-db4b-7408-a8a8-d199aed6397c', 'deliver_webhook', '{}', 'old', 'queued',
-                     'epoch', 'epoch', 0, 3, 'epoch');"
+            include_str!("older.postgres.sql")
         )
     }
 
@@ -435,20 +431,18 @@ async fn a_connection_that_was_cut_costs_no_later_request() {
 async fn tables_that_are_in_use_are_waited_for_longer_than_a_statement_may_run() {
     let database = Database::new().await;
     database.execute(database.older()).await.unwrap();
-    let reader = database.connect().await;
-    reader.batch_execute("BEGIN; SELECT count(*) FROM tasks").await.unwrap();
+    let held = database.hold().await;
     let settings = Settings { statement_timeout: Duration::from_millis(300), ..Settings::default() };
-    let opening = async || Store::open(&database.url, &settings).await;
     // One takes the lock and waits for the table, the others wait for the lock.
-    let opened = join_all((0..3).map(|_| opening()));
+    let opened = join_all((0..3).map(|_| Store::open(&database.url, &settings)));
     let release = async {
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        reader.batch_execute("COMMIT").await.unwrap();
+        let waiting = "SELECT 1 / (count(*) / 3) FROM pg_stat_activity WHERE datname = current_database() \
+                       AND wait_event_type = 'Lock' AND now() - query_start > interval '1 second'";
+        tests::eventually("all have waited for a second", async || database.execute(waiting).await).await;
+        drop(held);
     };
     let (opened, ()) = tokio::join!(opened, release);
-    for store in opened {
-        store.unwrap();
-    }
+    assert!(opened.iter().all(Result::is_ok), "{opened:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -78,10 +78,7 @@ impl Place for File {
         concat!(
             include_str!("../migrations/1.sqlite.sql"),
             include_str!("../migrations/2.sqlite.sql"),
-            "CREATE TABLE schema_versions (version INTEGER PRIMARY KEY, applied_at INTEGER NOT NULL) STRICT;
-             INSERT INTO schema_versions VALUES (1, 0), (2, 0);
-             INSERT INTO tasks (id, kind, payload, idempotency_key, state, run_at, due_at, runs, max_runs, created_at)
-             VALUES ('01a217dc-db4b-7408-a8a8-d199aed6397c', 'deliver_webhook', '{}', 'old', 'queued', 0, 0, 0, 3, 0);"
+            include_str!("older.sqlite.sql")
         )
     }
 

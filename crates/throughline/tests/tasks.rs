@@ -181,7 +181,6 @@ async fn what_was_typed_wrongly_is_64_and_a_database_that_is_not_there_2() {
     assert!(!directory.0.exists(), "nothing was made");
     directory.refuses(&["show", "1"], 64, "<ID>");
     directory.refuses(&["list", "--state", "lost"], 64, "`queued`, `leased`, `done`, `dead` or `cancelled`");
-    directory.refuses(&["list", "--kind", "lost"], 64, "`confirm_booking` or `deliver_webhook`");
     directory.refuses(&["list", "--limit", "0"], 64, "a whole number from 1 to 10000");
     directory.refuses(
         &["--database-url", "mysql://u:secret@h/d"],

@@ -179,8 +179,12 @@ async fn a_receiver_that_answers_slowly_but_in_time_has_it() {
     let webhook = database.subscribe(&receiver.url()).await;
     let (id, _) = database.enqueue(delivery(&webhook)).await;
     let worker = Making::on(&database).await.start();
-    database.until(id, State::Leased).await;
-    tokio::time::sleep(Duration::from_millis(250)).await;
+    let asked = database.until(id, State::Leased).await.started_at.unwrap();
+    eventually("half of its time is over", async || {
+        let waited = Timestamp::now().since(asked);
+        if waited > Duration::from_millis(250) { Ok(()) } else { Err(format!("{waited:?}")) }
+    })
+    .await;
     go.notify_one();
     let done = database.until(id, State::Done).await;
     worker.stop().await;

@@ -2,7 +2,7 @@
 
 use super::*;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, copy},
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream, UnixStream},
 };
 
@@ -26,20 +26,27 @@ async fn breaking_at_commit(database: &str) -> String {
 async fn pass(client: TcpStream, server: UnixStream, broken: std::sync::Arc<AtomicU32>) {
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
-    let back = tokio::spawn(async move { copy(&mut from_server, &mut to_client).await });
-    let mut buffer = vec![0; 64 * 1024];
-    while let Ok(length @ 1..) = from_client.read(&mut buffer).await {
-        let asked = &buffer[..length];
-        let commits = asked.windows(7).any(|some| some == b"COMMIT\0");
-        if commits && broken.fetch_add(1, Ordering::SeqCst) == 0 {
-            back.abort();
-            to_server.write_all(asked).await.unwrap();
-            // Until it is made: whoever asks next must find it.
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            return;
-        }
-        if to_server.write_all(asked).await.is_err() {
-            break;
+    let (mut asked, mut answered) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
+    let mut commits = false;
+    loop {
+        tokio::select! {
+            Ok(length @ 1..) = from_client.read(&mut asked) => {
+                let asked = &asked[..length];
+                commits = asked.windows(7).any(|some| some == b"COMMIT\0");
+                if to_server.write_all(asked).await.is_err() {
+                    return;
+                }
+            }
+            Ok(length @ 1..) = from_server.read(&mut answered) => {
+                // It is made by now: whoever asks next will find it.
+                if commits && broken.fetch_add(1, Ordering::SeqCst) == 0 {
+                    return;
+                }
+                if to_client.write_all(&answered[..length]).await.is_err() {
+                    return;
+                }
+            }
+            else => return,
         }
     }
 }
