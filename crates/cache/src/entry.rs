@@ -62,6 +62,15 @@ impl Head {
     /// This one with fields that a 304 has confirmed and that are not to be stored any more: for one answer only.
     pub(crate) fn confirmed(&self, fields: HeaderMap, received: SystemTime) -> Head {
         let freshness = Freshness { received, initial_age: Duration::ZERO, ..self.freshness };
+        self.with(fields, freshness)
+    }
+
+    /// This one, stale from `now` on.
+    fn ended(&self, now: SystemTime) -> Head {
+        self.with(self.fields.clone(), self.freshness.ended(now))
+    }
+
+    fn with(&self, fields: HeaderMap, freshness: Freshness) -> Head {
         Head {
             fields,
             freshness,
@@ -118,6 +127,11 @@ impl Entry {
         Entry::new(Arc::new(head), Arc::clone(&self.body), fetch)
     }
 
+    /// This one, stale from `now` on.
+    pub(crate) fn ended(&self, now: SystemTime) -> Entry {
+        self.with_head(self.head.ended(now), self.fetch)
+    }
+
     pub(crate) fn is_fresh(&self, now: SystemTime) -> bool {
         self.head.freshness.is_fresh(now)
     }
@@ -166,10 +180,9 @@ impl Variants {
         Variants::new([vec![entry], others].concat())
     }
 
-    /// Those that are not to go; `None` where none is left.
-    pub(crate) fn without(&self, goes: impl Fn(&Head) -> bool) -> Option<Variants> {
-        let kept = self.entries.iter().filter(|entry| !goes(&entry.head));
-        let kept: Vec<Arc<Entry>> = kept.cloned().collect();
+    /// What becomes of each, in order; `None` where none is left.
+    pub(crate) fn changed(&self, becomes: impl FnMut(&Arc<Entry>) -> Option<Arc<Entry>>) -> Option<Variants> {
+        let kept: Vec<Arc<Entry>> = self.entries.iter().filter_map(becomes).collect();
         (!kept.is_empty()).then(|| Variants::new(kept))
     }
 

@@ -66,6 +66,11 @@ impl Freshness {
         })
     }
 
+    /// The same, with a lifetime that is over at `now`.
+    pub(crate) fn ended(self, now: SystemTime) -> Freshness {
+        Freshness { lifetime: self.lifetime.min(self.age(now).unwrap_or_default()), ..self }
+    }
+
     /// `current_age` (RFC 9111 §4.2.3); `None` when the clock says it has not arrived yet.
     pub(crate) fn age(&self, now: SystemTime) -> Option<Duration> {
         let resident = now.duration_since(self.received).ok()?;

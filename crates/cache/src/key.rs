@@ -71,6 +71,11 @@ impl Key {
         self.origin().split_once("://").map_or("", |(_, host)| host)
     }
 
+    /// Whether its text begins with another's.
+    pub(crate) fn begins_with(&self, prefix: &Key) -> bool {
+        self.text.starts_with(&*prefix.text)
+    }
+
     /// Bytes of its text.
     pub(crate) fn len(&self) -> usize {
         self.text.len()

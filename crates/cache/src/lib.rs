@@ -15,6 +15,8 @@ use service::LimitsLayer;
 use telemetry::ServerLayer;
 use tower::Layer;
 
+/// What an operator may ask of it.
+mod purge;
 /// What can be told to this program.
 mod settings;
 
@@ -97,6 +99,8 @@ async fn open(settings: Settings, life: &mut service::Life) -> Result<(), servic
         let usable = usable.is_usable();
         Box::pin(async move { if usable { Ok(()) } else { Err("no replica is usable".into()) } })
     });
+    let purged = Arc::clone(&store);
+    life.operate(purge::PATH, move |body| purge::answer(&purged, &body));
     let (limits, trusted) = (settings.limits.clone(), settings.trusted_peers);
     life.serve(settings.listen, settings.limits, false, move |_thread| {
         // Outermost: every request has its span, its line and its headers, also one that is refused.

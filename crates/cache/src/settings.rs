@@ -8,6 +8,7 @@ use crate::{policy::Policy, store::Memory};
 
 /// Flags, each with its variable.
 #[derive(Clone, Debug, clap::Args)]
+#[command(after_help = crate::purge::HELP)]
 pub struct Settings {
     /// Address to serve on; port 0 lets the system choose
     #[arg(long, env = "THROUGHLINE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8081", value_parser = service::parse_address)]

@@ -29,6 +29,7 @@ use crate::{
     flight::Flight,
     groups::Group,
     key::Key,
+    purge::Selector,
 };
 
 pub(crate) use members::Listed;
@@ -252,7 +253,9 @@ impl Store {
     /// Drops what a request selects: the origin has answered it otherwise.
     pub(crate) fn supersede(&self, asked: &Asked) {
         let stripe = self.stripe(&asked.key);
-        self.drop_some(&stripe, &asked.key, |head| head.is_selected_by(asked));
+        self.change(&stripe, &asked.key, |entry| {
+            (!entry.head.is_selected_by(asked)).then(|| Arc::clone(entry))
+        });
     }
 
     /// Drops everything under a key; fetches under way neither store what they bring nor are joined any more.
@@ -266,15 +269,52 @@ impl Store {
     pub(crate) fn invalidate_groups(&self, groups: &[Group]) {
         for key in self.members.invalidate(groups) {
             let stripe = self.stripe(&key);
-            self.drop_some(&stripe, &key, |head| head.is_of(groups));
+            self.change(&stripe, &key, |entry| (!entry.head.is_of(groups)).then(|| Arc::clone(entry)));
         }
     }
 
-    /// Drops some of a key's answers; with its stripe locked, so that nothing is stored between looking and dropping.
-    fn drop_some(&self, _stripe: &MutexGuard<'_, Stripe>, key: &Key, goes: impl Fn(&Head) -> bool) {
+    /// Removes what is selected, or makes it stale from `stale_from` on; what is being fetched of it is neither stored
+    /// nor joined any more. Says how many answers were stored of it. Looks at every key unless it is told one.
+    pub(crate) fn purge(&self, selector: &Selector, stale_from: Option<SystemTime>) -> usize {
+        let keys = match selector {
+            Selector::Url(key) => {
+                self.stripe(key).invalidate(key);
+                vec![key.clone()]
+            }
+            Selector::Group(group) => self.members.invalidate(&[*group]).into_iter().collect(),
+            Selector::Prefix(_) | Selector::All => {
+                // First, so that nothing is stored behind the eyes that look for what is.
+                for stripe in &self.stripes {
+                    locked(stripe).invalidate_selected(|key| selector.selects(key));
+                }
+                self.entries.iter().map(|(key, _)| key).filter(|key| selector.selects(key)).collect()
+            }
+        };
+        let mut count = 0;
+        for key in keys {
+            let stripe = self.stripe(&key);
+            self.change(&stripe, &key, |entry| {
+                if matches!(selector, Selector::Group(group) if !entry.head.is_of(&[*group])) {
+                    return Some(Arc::clone(entry));
+                }
+                count += 1;
+                stale_from.map(|now| Arc::new(entry.ended(now)))
+            });
+        }
+        count
+    }
+
+    /// Changes or drops each of a key's answers; with its stripe locked, so that nothing is stored between looking and
+    /// changing.
+    fn change(
+        &self,
+        _stripe: &MutexGuard<'_, Stripe>,
+        key: &Key,
+        becomes: impl FnMut(&Arc<Entry>) -> Option<Arc<Entry>>,
+    ) {
         let Some(before) = self.entries.peek(key) else { return };
         // What is left was listed before and is not new.
-        match before.without(goes).and_then(|left| self.listed(key, left, (&[], 0))) {
+        match before.changed(becomes).and_then(|left| self.listed(key, left, (&[], 0))) {
             Some(left) => self.entries.insert(key.clone(), left),
             None => drop(self.entries.remove(key)),
         }
@@ -291,10 +331,13 @@ impl Store {
     }
 
     fn stripe(&self, key: &Key) -> MutexGuard<'_, Stripe> {
-        let nth = key.digest() as usize % self.stripes.len();
-        // Nothing in a stripe is ever half done, so that one whose holder panicked is still right.
-        self.stripes[nth].lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.stripes[key.digest() as usize % self.stripes.len()])
     }
+}
+
+/// Nothing in a stripe is ever half done, so that one whose holder panicked is still right.
+fn locked(stripe: &Mutex<Stripe>) -> MutexGuard<'_, Stripe> {
+    stripe.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -10,7 +10,7 @@ use tokio::{runtime, time::timeout};
 
 use crate::{
     Draining, Limits, Settings, admin,
-    admin::{Condition, Readiness},
+    admin::{Admin, Condition, Operation, Readiness},
     http::{Listener, Serving},
     open_files,
     stop::{Asked, Requests},
@@ -75,6 +75,7 @@ pub struct Life {
     draining: Draining,
     listeners: Vec<Listener>,
     conditions: Vec<Condition>,
+    operations: Vec<Operation>,
     after_drain: Vec<AfterDrain>,
 }
 
@@ -114,6 +115,16 @@ impl Life {
         check: impl Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync + 'static,
     ) {
         self.conditions.push(Condition { what, check: Box::new(check) });
+    }
+
+    /// Something that an operator may have done, by POST to `path` of the admin address and from this machine only.
+    /// It is given the request's body, 64 KiB at most; its text is the answer, 200 or 400.
+    pub fn operate(
+        &mut self,
+        path: &'static str,
+        run: impl Fn(Bytes) -> BoxFuture<'static, Result<String, String>> + Send + Sync + 'static,
+    ) {
+        self.operations.push(Operation { path, run: Box::new(run) });
     }
 
     /// Runs in the background on the control runtime, until the exit.
@@ -190,6 +201,7 @@ async fn serve_and_drain(
         draining: draining.clone(),
         listeners: Vec::new(),
         conditions: Vec::new(),
+        operations: Vec::new(),
         after_drain: Vec::new(),
     };
     tokio::select! {
@@ -197,7 +209,7 @@ async fn serve_and_drain(
         // Nothing is served yet: there is nothing to drain.
         () = draining.begun() => return Ok(()),
     }
-    let Life { listeners, conditions, after_drain, .. } = life;
+    let Life { listeners, conditions, operations, after_drain, .. } = life;
     let admin = admin::bind(settings.admin_listen)
         .map_err(Error::start(format!("listen on `{}` (--admin-listen)", settings.admin_listen)))?;
     let admin_address = admin.local_addr().map_err(Error::start("read the admin address"))?;
@@ -207,7 +219,8 @@ async fn serve_and_drain(
     let mut serving = Serving::start(listeners, threads, &draining)
         .await
         .map_err(Error::start("start the threads that serve"))?;
-    tokio::spawn(admin::serve(admin, Arc::new(Readiness { conditions, draining: draining.clone() })));
+    let readiness = Readiness { conditions, draining: draining.clone() };
+    tokio::spawn(admin::serve(admin, Arc::new(Admin { readiness, operations })));
     tracing::info!(address = addresses.join(","), admin = %admin_address, "listening");
 
     draining.begun().await;

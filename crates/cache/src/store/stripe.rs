@@ -36,6 +36,13 @@ pub(super) struct Begun {
     pub(super) groups: u64,
 }
 
+impl UnderWay {
+    fn invalidate(&mut self) {
+        self.generation += 1;
+        self.flight = None;
+    }
+}
+
 impl Stripe {
     /// A fetch begins, after this many invalidations of groups; [`Stripe::end`] is owed for it. A flight takes the
     /// place of one that nobody joins any more.
@@ -76,8 +83,14 @@ impl Stripe {
     /// What is being fetched for a key is neither stored nor joined any more.
     pub(super) fn invalidate(&mut self, key: &Key) {
         if let Some(under_way) = self.under_way.get_mut(key) {
-            under_way.generation += 1;
-            under_way.flight = None;
+            under_way.invalidate();
+        }
+    }
+
+    /// [`Stripe::invalidate`] for every key that is selected.
+    pub(super) fn invalidate_selected(&mut self, selects: impl Fn(&Key) -> bool) {
+        for (_, under_way) in self.under_way.iter_mut().filter(|(key, _)| selects(key)) {
+            under_way.invalidate();
         }
     }
 

@@ -12,6 +12,7 @@ use crate::{
     groups::{Group, MEMBER},
     key::Key,
     policy::Policy,
+    purge::Selector,
     storing::may_store,
     tests::{asked, at, fields},
 };
@@ -101,4 +102,37 @@ fn groups_weigh_and_go_with_the_entries_they_stand_for() {
     assert_eq!((store.len(), store.members.len()), (1, 1));
     store.invalidate(&key("/again"));
     assert_eq!((store.len(), store.members.len()), (0, 0));
+}
+
+#[test]
+fn a_purge_covers_what_is_being_fetched() {
+    let prefix = |target: &str| Selector::Prefix(key(target));
+    let group = |name: &str| Selector::Group(Group::of(&key("/"), name));
+    let check = |selector: Selector, covered: bool| {
+        for stale_from in [None, Some(at(1.0))] {
+            let store = store();
+            let (stored, fetched) = (store.ticket(&key("/a/1")), store.ticket(&key("/a/2")));
+            assert!(store.put(&stored, grouped(&stored, "\"g\"")));
+            assert_eq!(store.purge(&selector, stale_from), usize::from(covered), "{selector:?}");
+            assert_eq!(store.put(&fetched, grouped(&fetched, "\"g\"")), !covered, "{selector:?}");
+            let kept = !covered || stale_from.is_some();
+            assert_eq!(store.get(&key("/a/1")).is_some(), kept, "{selector:?}");
+            let fresh = |entry: &Arc<Entry>| entry.is_fresh(at(1.0));
+            let asked = asked(Method::GET, "/a/1", &[]);
+            let left = store.get(&key("/a/1"));
+            let left = left.as_ref().and_then(|variants| variants.selected_by(&asked));
+            assert_eq!(left.is_some_and(fresh), !covered, "{selector:?}");
+            assert_eq!(store.members.len(), usize::from(kept) + usize::from(!covered), "{selector:?}");
+        }
+    };
+    check(Selector::All, true);
+    check(prefix("/a/"), true);
+    check(prefix("/b"), false);
+    check(group("g"), true);
+    check(group("h"), false);
+
+    let store = store();
+    let fetched = store.ticket(&key("/a/1"));
+    assert_eq!(store.purge(&Selector::Url(key("/a/1")), None), 0);
+    assert!(!store.put(&fetched, entry(&fetched)));
 }
