@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::escape::visible;
 use crate::line::Line;
 use crate::names;
-use crate::span::{Event, Link, Span, plain};
+use crate::span::{Event, Kind, Link, Span, plain};
 use crate::story::Story;
 use crate::text::columns::Unit;
 use crate::text::paint::{Piece, Style};
@@ -99,8 +99,10 @@ pub(super) fn event(event: &Event) -> Vec<Piece> {
 /// Where a link leads.
 pub(super) fn link(story: &Story, span: &Span, link: &Link) -> Vec<Piece> {
     let target = story.target(link);
-    let words = match span.text(&[names::CACHE_RESULT]).as_deref() {
-        Some("hit" | "stale" | "revalidated") => "answered from an entry stored by trace",
+    // What asks in the background is linked to whom it was asked for.
+    let answers = span.kind == Kind::Server;
+    let words = match span.text(&[names::CACHE_RESULT]).filter(|_| answers).as_deref() {
+        Some("hit" | "stale" | "stale-if-error" | "revalidated") => "answered from an entry stored by trace",
         Some("collapsed") => "shares the fetch of trace",
         _ => "linked to trace",
     };

@@ -42,7 +42,7 @@ pub(crate) struct Settings {
     /// How many http_servers
     #[arg(long, env = "THROUGHLINE_SERVERS", value_name = "NUMBER", default_value_t = 2, value_parser = parse_number(1_u16..=32))]
     servers: u16,
-    /// How many caches
+    /// How many caches; with several, what one has stored may outlive a write through another, by its max-age at most
     #[arg(long, env = "THROUGHLINE_CACHES", value_name = "NUMBER", default_value_t = 1, value_parser = parse_number(1_u16..=32))]
     caches: u16,
     /// How many workers; 0 leaves tasks waiting. They deliver webhooks to addresses of this machine and its network, too
