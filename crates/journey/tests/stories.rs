@@ -406,6 +406,7 @@ fn the_json_form_is_flat_and_says_its_units() {
           "method": "GET",
           "path": "/api/bookings/0192f0c1-7a3e-7bbf-8d1c-0e5a4b6c7d8e",
           "runs": [],
+          "runs_left_out": [],
           "services": [
             "load_balancer",
             "cache",
