@@ -40,6 +40,7 @@ const PURE: &[&str] = &[
     "crates/cache/src/policy.rs",
     "crates/cache/src/range.rs",
     "crates/cache/src/storing.rs",
+    "crates/cache/src/structured.rs",
     "crates/cache/src/validate.rs",
     "crates/cache/src/vary.rs",
     "crates/http_server/src/conditions.rs",

@@ -4,8 +4,10 @@
 //! saturate; whatever cannot be read restricts and never permits.
 //! Refuses: deciding what follows from a directive; that is [`crate::storing`] and [`crate::freshness`].
 
-use http::{HeaderMap, HeaderName, HeaderValue};
-use sfv::{BareItem, Dictionary, Item, ListEntry, Parser};
+use http::{HeaderMap, HeaderName};
+use sfv::{BareItem, Dictionary, Item, ListEntry};
+
+use crate::structured;
 
 /// Numbers beyond this mean this (RFC 9111 §1.2.2).
 const GREATEST: u64 = 1 << 31;
@@ -52,12 +54,10 @@ pub(crate) fn of_answer(fields: &HeaderMap) -> CacheControl {
 /// A dictionary of structured fields, unlike `Cache-Control` (RFC 9213 §2.1). One that is empty or cannot be parsed is as if
 /// it were not there. A value of a type that its directive does not have restricts and never permits.
 fn targeted(fields: &HeaderMap) -> Option<CacheControl> {
-    if !fields.contains_key(CDN_CACHE_CONTROL) {
+    let dictionary: Dictionary = structured::read(fields, &CDN_CACHE_CONTROL)?;
+    if dictionary.is_empty() {
         return None;
     }
-    let lines: Vec<&[u8]> = fields.get_all(CDN_CACHE_CONTROL).iter().map(HeaderValue::as_bytes).collect();
-    let dictionary =
-        Parser::new(&lines.join(&b", "[..])).parse::<Dictionary>().ok().filter(|found| !found.is_empty())?;
     let mut found = CacheControl { is_targeted: true, ..CacheControl::default() };
     for (name, member) in &dictionary {
         let name = name.as_str().as_bytes();

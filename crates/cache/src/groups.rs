@@ -7,9 +7,9 @@
 use std::hash::Hasher;
 
 use http::{HeaderMap, HeaderName};
-use sfv::{BareItem, List, ListEntry, Parser};
+use sfv::{BareItem, List, ListEntry};
 
-use crate::key::Key;
+use crate::{key::Key, structured};
 
 const CACHE_GROUPS: HeaderName = HeaderName::from_static("cache-groups");
 const CACHE_GROUP_INVALIDATION: HeaderName = HeaderName::from_static("cache-group-invalidation");
@@ -49,11 +49,7 @@ pub(crate) fn invalidated(key: &Key, answer: &HeaderMap) -> Box<[Group]> {
 }
 
 fn read(key: &Key, fields: &HeaderMap, name: &HeaderName) -> Box<[Group]> {
-    let lines: Vec<&[u8]> = fields.get_all(name).iter().map(|line| line.as_bytes()).collect();
-    if lines.is_empty() {
-        return Box::default();
-    }
-    let Ok(list) = Parser::new(&lines.join(&b", "[..])).parse::<List>() else { return Box::default() };
+    let Some(list) = structured::read::<List>(fields, name) else { return Box::default() };
     let name = |entry: &ListEntry| match entry {
         ListEntry::Item(item) => match &item.bare_item {
             BareItem::String(name) => Some(Group::of(key, name.as_str())),

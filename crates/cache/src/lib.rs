@@ -48,6 +48,8 @@ mod policy;
 mod range;
 /// What may be stored, and which of its fields.
 mod storing;
+/// Structured fields.
+mod structured;
 /// Conditions: clients' and our own.
 mod validate;
 /// Which variant a request selects.

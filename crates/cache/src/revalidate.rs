@@ -15,7 +15,7 @@ use crate::{
     asked::Asked,
     body::AnswerBody,
     entry::{Entry, Variants},
-    fetch::{Fetch, Fetched},
+    fetch::Fetched,
     flight::{Flight, Passenger},
     record::Outcome,
     serve::Cache,
@@ -41,17 +41,8 @@ impl Cache {
             span.set(result(Outcome::Collapsed));
             return;
         };
-        let fetch = Fetch {
-            store: Arc::clone(&self.store),
-            client: self.client.clone(),
-            clock: self.clock.clone(),
-            policy: self.policy,
-            asked: Arc::new(unconditional(asked)),
-            target: target.clone(),
-            stored: Some(Arc::clone(stored)),
-            ticket,
-            flight,
-        };
+        let (asked, stored) = (Arc::new(unconditional(asked)), Some(Arc::clone(stored)));
+        let fetch = self.fetch(asked, target.clone(), stored, ticket, flight);
         let context = span.context().clone();
         let (send, fetched) = oneshot::channel();
         let both = async move { tokio::join!(fetch.run(send), attend(fetched, leader, span)) };

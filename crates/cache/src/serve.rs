@@ -227,9 +227,8 @@ impl Cache {
         let now = self.clock.now();
         let member =
             |status| Member::Forwarded { why, status, stored: false, stale: None, collapsed: Some(true) };
-        let usable = |head: &Head| {
-            head.is_selected_by(asked) && head.is_allowed_for(asked) && head.freshness.is_fresh(now)
-        };
+        let suits = |head: &Head| head.is_selected_by(asked) && head.is_allowed_for(asked);
+        let usable = |head: &Head| suits(head) && head.freshness.is_fresh(now);
         let response = match landing {
             Landing::Streams(head) if usable(&head) => {
                 answer::from_flight(asked, &head, passenger, now, member(Some(head.status)))
@@ -238,9 +237,7 @@ impl Cache {
                 answer::from_entry(asked, &entry, now, member(Some(StatusCode::NOT_MODIFIED)))
             }
             // It was given to the leader, whose request says nothing that this one does not.
-            Landing::StandsIn(entry)
-                if entry.head.is_selected_by(asked) && entry.head.is_allowed_for(asked) =>
-            {
+            Landing::StandsIn(entry) if suits(&entry.head) => {
                 self.record.tell(Outcome::StaleIfError, Some(why.word()), Some(&entry.head.filled_by));
                 return Some(stand_in(asked, &entry, now, (why, None), Some(true)));
             }
@@ -248,6 +245,28 @@ impl Cache {
         };
         self.record.tell(Outcome::Collapsed, Some(why.word()), Some(&flight.span));
         Some(response)
+    }
+
+    /// A fetch to be made; `stored` is what the origin is asked to confirm.
+    pub(crate) fn fetch(
+        &self,
+        asked: Arc<Asked>,
+        target: Uri,
+        stored: Option<Arc<Entry>>,
+        ticket: Ticket,
+        flight: Arc<Flight>,
+    ) -> Fetch {
+        Fetch {
+            store: Arc::clone(&self.store),
+            client: self.client.clone(),
+            clock: self.clock.clone(),
+            policy: self.policy,
+            asked,
+            target,
+            stored,
+            ticket,
+            flight,
+        }
     }
 
     /// Asks the origin, for itself and for those who wait.
@@ -260,17 +279,7 @@ impl Cache {
         (flight, leader): (Arc<Flight>, Passenger),
         collapsed: Option<bool>,
     ) -> Response<AnswerBody> {
-        let fetch = Fetch {
-            store: Arc::clone(&self.store),
-            client: self.client.clone(),
-            clock: self.clock.clone(),
-            policy: self.policy,
-            asked: Arc::clone(&asked),
-            target,
-            stored,
-            ticket,
-            flight,
-        };
+        let fetch = self.fetch(Arc::clone(&asked), target, stored, ticket, flight);
         let (send, fetched) = oneshot::channel();
         tokio::spawn(fetch.run(send).with_context(telemetry::Context::current()));
         let fetched = fetched.await;
