@@ -56,12 +56,20 @@ impl Running {
     }
 
     fn room(&self) -> Vec<Places> {
-        let room = self.places.iter().map(|places| {
-            let taken = self.taken.values().filter(|place| place.kind == places.kind).count();
-            let taken = u16::try_from(taken).unwrap_or(u16::MAX);
-            Places { kind: places.kind.clone(), count: places.count.saturating_sub(taken) }
-        });
+        let room =
+            self.places.iter().map(|places| Places { count: self.left(&places.kind), ..places.clone() });
         room.filter(|places| places.count > 0).collect()
+    }
+
+    /// How many of a kind's places are free.
+    fn left(&self, kind: &str) -> u16 {
+        let taken = self.taken.values().filter(|place| place.kind == kind).count();
+        self.count(kind).saturating_sub(u16::try_from(taken).unwrap_or(u16::MAX))
+    }
+
+    /// How many places a kind has.
+    fn count(&self, kind: &str) -> u16 {
+        self.places.iter().find(|places| places.kind == kind).map_or(0, |places| places.count)
     }
 
     /// The kinds of which there is a place that is free.
@@ -79,25 +87,18 @@ impl Running {
     /// may be waiting.
     pub(crate) async fn next(&mut self) -> Option<String> {
         let Some(ended) = self.runs.join_next_with_id().await else { return std::future::pending().await };
-        let before = self.kinds_with_room();
-        self.remove(ended).filter(|kind| !before.contains(kind))
+        self.remove(ended).filter(|kind| self.left(kind) <= 1)
     }
 
     /// Waits, `within` this, for the ends of so many runs that half of the kind's places are free.
     pub(crate) async fn gather(&mut self, kind: &str, within: Duration) {
         let enough = async {
-            while !self.has_plenty(kind) {
+            while self.left(kind) < self.count(kind).div_ceil(2) {
                 self.next().await;
             }
         };
         // Fewer are few, and claimed for all the same.
         let _ = timeout(within, enough).await;
-    }
-
-    fn has_plenty(&self, kind: &str) -> bool {
-        let count =
-            |list: &[Places]| list.iter().find(|places| places.kind == kind).map_or(0, |places| places.count);
-        count(&self.room()) >= count(&self.places).div_ceil(2)
     }
 
     /// The kind whose place is free now.

@@ -1,10 +1,9 @@
 //! The loop: claims what is due, as much as there are places for, and runs each task on its own.
 //!
 //! Promises: no more runs of a kind at a time than it has places, so that no kind waits for the places of another, and no
-//! receiver for those that another one hangs in; a run that
-//! panics, hangs or is refused stops no other; a database that is away is left alone for a while; whoever asks it to stop
-//! gets it stopped within a bound, with every lease ended or given back; a kind that has no places is left for a program that
-//! knows it. Refuses: knowing what a task does.
+//! receiver for those that another one hangs in; a run that panics, hangs or is refused stops no other; a database that is
+//! away is left alone for a while; whoever asks it to stop gets it stopped within a bound, with every lease ended or given
+//! back; a kind that has no places is left for a program that knows it. Refuses: knowing what a task does.
 
 use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
