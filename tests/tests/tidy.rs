@@ -64,6 +64,7 @@ const PURE: &[&str] = &[
     "crates/store/src/backoff.rs",
     "crates/store/src/event.rs",
     "crates/store/src/task.rs",
+    "crates/telemetry/src/milliseconds.rs",
     "crates/telemetry/src/traceparent.rs",
     "crates/telemetry/src/tracestate.rs",
     "crates/telemetry/src/trust.rs",

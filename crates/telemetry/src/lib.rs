@@ -81,6 +81,8 @@ mod otlp;
 mod export;
 /// Recorded, exported, dropped: counted.
 mod loss;
+/// Times as they are told.
+mod milliseconds;
 /// A bounded queue between those who record and the one that exports.
 mod queue;
 /// One OTLP message over the wire, by gRPC or HTTP, once.
@@ -89,6 +91,7 @@ mod transport;
 pub use carried::Carried;
 pub use client::{Attempt, Client, ClientBody, ClientFuture, ClientLayer, ErrorType, SecretTarget};
 pub use loss::{Count, Losses};
+pub use milliseconds::milliseconds;
 pub use opentelemetry::{Context, KeyValue, trace::SpanContext};
 pub use problem::Problem;
 pub use propagate::{Extracted, extract, inject};

@@ -15,7 +15,7 @@ use opentelemetry::{
     trace::TraceContextExt as _,
 };
 use store::{Ended, Kind, State, Task, Timestamp};
-use telemetry::{Carried, Context, Span, SpanContext, names};
+use telemetry::{Carried, Context, Span, SpanContext, milliseconds, names};
 
 use crate::outcome::Failure;
 
@@ -164,10 +164,6 @@ fn first_run(task: &Task) -> Option<SpanContext> {
 
 fn label(task: &Task) -> &'static str {
     task.kind.parse().map_or(OTHER, Kind::as_str)
-}
-
-fn milliseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1000.0
 }
 
 impl Told {

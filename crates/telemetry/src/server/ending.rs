@@ -17,7 +17,7 @@ use crate::{
     Scope, edge,
     instruments::{Active, SCHEME, SERVER_DURATION},
     line::{self, Line, Value},
-    names, propagate,
+    milliseconds, names, propagate,
     request::Told,
     traceparent,
     tracked::{BROKEN_BODY, Ending, Outcome, PANIC},
@@ -186,7 +186,7 @@ fn finish_span(told: &mut Told, running: &Running, verdict: &Verdict, elapsed: D
         }
         if told.is_proxy {
             span.set_attribute(KeyValue::new(names::ATTEMPTS, told.attempts));
-            span.set_attribute(KeyValue::new(names::QUEUE_MS, millis(told.queue)));
+            span.set_attribute(KeyValue::new(names::QUEUE_MS, milliseconds(told.queue)));
         }
         if verdict.is_failure {
             let text =
@@ -206,7 +206,7 @@ fn write_line(running: &Running, told: &Told, verdict: &Verdict, elapsed: Durati
     fields.push((names::HTTP_REQUEST_METHOD, Value::Text(running.scope.method())));
     fields.push((names::URL_PATH, Value::Text(running.scope.path())));
     fields.push((names::HTTP_RESPONSE_STATUS_CODE, Value::Int(verdict.status.into())));
-    fields.push((names::RESPONSE_TIME_MS, Value::Millis(millis(elapsed))));
+    fields.push((names::RESPONSE_TIME_MS, Value::Millis(milliseconds(elapsed))));
     if let Some(route) = &told.route {
         fields.push((names::HTTP_ROUTE, Value::Text(route)));
     }
@@ -215,9 +215,9 @@ fn write_line(running: &Running, told: &Told, verdict: &Verdict, elapsed: Durati
     }
     if told.is_proxy {
         let routing = elapsed.saturating_sub(told.queue + told.upstream);
-        fields.push((names::ROUTING_MS, Value::Millis(millis(routing))));
-        fields.push((names::QUEUE_MS, Value::Millis(millis(told.queue))));
-        fields.push((names::UPSTREAM_MS, Value::Millis(millis(told.upstream))));
+        fields.push((names::ROUTING_MS, Value::Millis(milliseconds(routing))));
+        fields.push((names::QUEUE_MS, Value::Millis(milliseconds(told.queue))));
+        fields.push((names::UPSTREAM_MS, Value::Millis(milliseconds(told.upstream))));
         fields.push((names::ATTEMPTS, Value::Int(told.attempts)));
     }
     if let Some(replica) = &told.replica {
@@ -225,8 +225,8 @@ fn write_line(running: &Running, told: &Told, verdict: &Verdict, elapsed: Durati
     }
     if told.has_database || told.pool_wait.is_some() || told.db.is_some() {
         let (wait, time) = (told.pool_wait.unwrap_or_default(), told.db.unwrap_or_default());
-        fields.push((names::POOL_WAIT_MS, Value::Millis(millis(wait))));
-        fields.push((names::DB_MS, Value::Millis(millis(time))));
+        fields.push((names::POOL_WAIT_MS, Value::Millis(milliseconds(wait))));
+        fields.push((names::DB_MS, Value::Millis(milliseconds(time))));
     }
     if let Some(kind) = &verdict.error_type {
         fields.push((names::ERROR_TYPE, Value::Text(kind)));
@@ -237,10 +237,6 @@ fn write_line(running: &Running, told: &Told, verdict: &Verdict, elapsed: Durati
     }
     let span: &SpanContext = running.scope.own_span_context();
     line::emit(&Line { level: verdict.level, logger, message: "request", span: Some(span), fields: &fields });
-}
-
-fn millis(time: Duration) -> f64 {
-    time.as_secs_f64() * 1000.0
 }
 
 #[cfg(test)]
