@@ -36,6 +36,8 @@ mod held;
 mod prometheus;
 /// A receiver of webhooks.
 mod receiver;
+/// A real Redis.
+mod redis;
 /// One service as a process of its own.
 mod service;
 /// What the files tell of one request, read without the code under test.
@@ -54,6 +56,7 @@ pub use held::Held;
 pub use jaeger::Jaeger;
 pub use prometheus::Prometheus;
 pub use receiver::{Received, Receiver, Reply};
+pub use redis::Redis;
 pub use service::Service;
 pub use story::{Line, Span, Story, whole_lines};
 pub use system::{Parts, Process, System, SystemBuilder};

@@ -48,6 +48,12 @@ impl Program {
         let _ = self.child.wait();
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id().cast_signed()).expect("a process id is positive");
+        kill_process(pid, signal).expect("it runs");
+    }
+
     /// Asks it to end, and waits until it has.
     ///
     /// # Panics

@@ -14,7 +14,7 @@ use crate::{
     freshness::Freshness,
     groups::{Group, MEMBER},
     store::Listed,
-    storing::Storable,
+    storing::{Storable, has_validator},
     vary::Selection,
 };
 
@@ -79,6 +79,16 @@ impl Head {
             groups: self.groups.clone(),
             ..*self
         }
+    }
+
+    /// Whether the origin can be asked to confirm it.
+    pub(crate) fn has_validator(&self) -> bool {
+        has_validator(&self.fields)
+    }
+
+    /// The request fields that selected it.
+    pub(crate) fn selection(&self) -> &Selection {
+        &self.selection
     }
 
     /// Whether it belongs to any of these groups.

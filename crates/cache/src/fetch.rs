@@ -9,7 +9,7 @@
 
 use std::{
     pin::pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
 
@@ -26,7 +26,9 @@ use crate::{
     clock::Clock,
     entry::{Entry, Head, PIECE, gathered},
     flight::Flight,
+    plan::may_be_given,
     policy::Policy,
+    second::{Lease, Looked, Right, Second, Waiting, Wants},
     store::{Reserved, Store, Ticket},
     storing::{Refusal, kept_fields, may_store},
     validate, via,
@@ -43,6 +45,8 @@ pub(crate) enum Fetched {
     Passed(Box<Response<upstream::Body>>, Refusal),
     /// The stored answer is still right; whether it stays stored.
     Confirmed(Arc<Entry>, bool),
+    /// Another cache has stored an answer, and it may be given; nobody asked the origin.
+    Found(Arc<Entry>),
     /// The origin failed, with this status or without an answer, and the stored answer may stand in (RFC 5861 §4).
     Stale(Arc<Entry>, Option<StatusCode>),
     /// No answer.
@@ -61,6 +65,9 @@ pub(crate) struct Fetch {
     pub(crate) stored: Option<Arc<Entry>>,
     pub(crate) ticket: Ticket,
     pub(crate) flight: Arc<Flight>,
+    pub(crate) second: Option<Arc<Second>>,
+    /// The right to fetch it for all caches, once it was given.
+    pub(crate) lease: OnceLock<Arc<Lease>>,
 }
 
 /// What came, before it is handed on.
@@ -81,7 +88,7 @@ impl Fetch {
     pub(crate) async fn run(self, leader: oneshot::Sender<Fetched>) {
         let _ending = Ending(&self);
         let came = {
-            let (asking, deserted) = (pin!(self.ask()), pin!(self.flight.deserted()));
+            let (asking, deserted) = (pin!(self.find_or_ask()), pin!(self.flight.deserted()));
             match select(asking, deserted).await {
                 Either::Left((came, _)) => came,
                 Either::Right(_) => return,
@@ -111,10 +118,55 @@ impl Fetch {
         }
     }
 
+    /// Looks at the second level, where there is one, and asks the origin where that has nothing.
+    async fn find_or_ask(&self) -> Came {
+        match &self.second {
+            None => self.ask(self.stored.clone()).await,
+            Some(second) => match self.find(second).await {
+                Ok(entry) => Came::Other(Fetched::Found(entry)),
+                Err(stored) => self.ask(stored).await,
+            },
+        }
+    }
+
+    /// An answer that may be given, or else what the origin may confirm: the newer of what is stored here and there.
+    async fn find(&self, second: &Arc<Second>) -> Result<Arc<Entry>, Option<Arc<Entry>>> {
+        let stored = self.stored.clone();
+        if stored.as_ref().is_some_and(|entry| entry.head.freshness.always_validate) {
+            return Err(stored);
+        }
+        // An answer to a request with `Authorization` is usually for its user alone: others must not wait for it.
+        let wants = if self.asked.authorized { Wants::Answer } else { Wants::Lease };
+        let mut waiting = Waiting::default();
+        loop {
+            let Looked { entry, right } =
+                second.look(&self.asked, wants, self.policy, self.ticket.fetch()).await;
+            let entry = entry.map(Arc::new);
+            if let Some(entry) = &entry
+                && may_be_given(&self.asked, entry, self.clock.now())
+                && self.store.put(&self.ticket, Arc::clone(entry))
+            {
+                return Ok(Arc::clone(entry));
+            }
+            match right {
+                Right::Own(lease) => drop(self.lease.set(lease)),
+                Right::Others if self.asked.shares() => {
+                    waiting.a_while().await;
+                    continue;
+                }
+                Right::Others | Right::Nobodys => {}
+            }
+            let received =
+                |entry: &Option<Arc<Entry>>| entry.as_ref().map(|entry| entry.head.freshness.received);
+            return Err(if received(&entry) > received(&stored) { entry } else { stored });
+        }
+    }
+
     /// Sends the request until there is an answer that makes sense: a 304 that is not about the stored answer is
     /// followed by one question more, without conditions of ours.
-    async fn ask(&self) -> Came {
-        let mut stored = self.stored.as_deref();
+    async fn ask(&self, stored: Option<Arc<Entry>>) -> Came {
+        let known = stored;
+        let mut stored = known.as_deref();
         loop {
             let mut request = self.request();
             let validates =
@@ -124,14 +176,14 @@ impl Fetch {
                 Ok(response) => response,
                 Err(failure) => {
                     let besides = self.policy.stale_on_disconnect;
-                    return Came::Other(match self.stand_in(besides) {
+                    return Came::Other(match self.stand_in(known.as_ref(), besides) {
                         Some(entry) => Fetched::Stale(entry, None),
                         None => Fetched::Failed(failure),
                     });
                 }
             };
             if is_error(response.status())
-                && let Some(entry) = self.stand_in(Duration::ZERO)
+                && let Some(entry) = self.stand_in(known.as_ref(), Duration::ZERO)
             {
                 return Came::Other(Fetched::Stale(entry, Some(response.status())));
             }
@@ -146,16 +198,16 @@ impl Fetch {
                 stored = None;
                 continue;
             }
-            return self.arrived(response, requested, received);
+            return self.arrived(response, known.is_some(), requested, received);
         }
     }
 
     /// The stored answer, where it may be given although the origin has failed; `besides` is permitted anyway.
-    fn stand_in(&self, besides: Duration) -> Option<Arc<Entry>> {
+    fn stand_in(&self, stored: Option<&Arc<Entry>>, besides: Duration) -> Option<Arc<Entry>> {
         let usable = |entry: &&Arc<Entry>| {
             entry.head.freshness.usable_on_error(&self.asked.control, besides, self.clock.now())
         };
-        self.stored.as_ref().filter(usable).cloned()
+        stored.filter(usable).cloned()
     }
 
     fn request(&self) -> Request<Empty<Bytes>> {
@@ -181,12 +233,11 @@ impl Fetch {
                 let entry = Arc::new(
                     entry.with_head(Head::new(status, fields, storable, filled_by), self.ticket.fetch()),
                 );
-                let stays = self.store.put(&self.ticket, Arc::clone(&entry));
-                (entry, stays)
+                (Arc::clone(&entry), self.put(entry))
             }
             Err(refusal) => {
                 if refusal != Refusal::RequestNoStore {
-                    self.store.supersede(&self.asked);
+                    self.supersede();
                 }
                 (
                     Arc::new(entry.with_head(entry.head.confirmed(fields, received), self.ticket.fetch())),
@@ -200,6 +251,7 @@ impl Fetch {
     fn arrived(
         &self,
         response: Response<upstream::Body>,
+        known: bool,
         requested: SystemTime,
         received: SystemTime,
     ) -> Came {
@@ -213,12 +265,12 @@ impl Fetch {
             Err(refusal) => {
                 let status = response.status();
                 // What is stored is no longer what the origin answers; an error of its own says nothing of that.
-                if self.stored.is_some()
+                if known
                     && refusal != Refusal::RequestNoStore
                     && !status.is_server_error()
                     && status != StatusCode::NOT_MODIFIED
                 {
-                    self.store.supersede(&self.asked);
+                    self.supersede();
                 }
                 Came::Other(Fetched::Passed(Box::new(response), refusal))
             }
@@ -258,13 +310,34 @@ impl Fetch {
                 self.flight.confirm(Arc::clone(entry));
             }
             Fetched::Stale(entry, _) => self.flight.stand_in(Arc::clone(entry)),
+            Fetched::Found(entry) => self.flight.found(Arc::clone(entry)),
             Fetched::Failed(_) => self.flight.alone(),
             _ => self.alone(),
         }
     }
 
+    /// What is stored is no longer what the origin answers.
+    fn supersede(&self) {
+        self.store.supersede(&self.asked);
+        if let Some(lease) = self.lease.get() {
+            lease.supersede();
+        }
+    }
+
+    /// Stores an entry here, and soon in the second level; says whether that was still right.
+    fn put(&self, entry: Arc<Entry>) -> bool {
+        let stored = self.store.put(&self.ticket, Arc::clone(&entry));
+        if stored && let Some(lease) = self.lease.get() {
+            lease.fill(&entry);
+        }
+        stored
+    }
+
     /// What came is for the leader only, and so will be what comes for the next ones.
     fn alone(&self) {
+        if let Some(lease) = self.lease.get() {
+            lease.alone();
+        }
         self.store.remember_alone(&self.asked.key, self.clock.now());
         self.store.close(&self.asked.key, &self.flight);
         self.flight.alone();
@@ -327,7 +400,7 @@ impl Fetch {
     /// Stores it, and says whether that is still right.
     fn keep(&self, head: &Arc<Head>, chunks: Vec<Bytes>) -> bool {
         let entry = Entry::new(Arc::clone(head), gathered(chunks), self.ticket.fetch());
-        let stored = self.store.put(&self.ticket, Arc::new(entry));
+        let stored = self.put(Arc::new(entry));
         self.store.close(&self.asked.key, &self.flight);
         stored
     }

@@ -41,6 +41,8 @@ pub(crate) enum Landing {
     Confirmed(Arc<Entry>),
     /// The stored answer, stale, as the origin failed.
     StandsIn(Arc<Entry>),
+    /// An answer that another cache has stored; nobody asked the origin.
+    Found(Arc<Entry>),
     /// Nothing that it may use: it goes on by itself.
     Alone,
 }
@@ -123,6 +125,11 @@ impl Flight {
     /// The origin failed, and this stale answer stands in.
     pub(crate) fn stand_in(&self, entry: Arc<Entry>) {
         self.state().land(Landing::StandsIn(entry));
+    }
+
+    /// Another cache has stored this answer.
+    pub(crate) fn found(&self, entry: Arc<Entry>) {
+        self.state().land(Landing::Found(entry));
     }
 
     /// What came is not to be shared.
@@ -320,6 +327,7 @@ mod tests {
             Some(Landing::Streams(_)) => "streams",
             Some(Landing::Confirmed(_)) => "confirmed",
             Some(Landing::StandsIn(_)) => "stands in",
+            Some(Landing::Found(_)) => "found",
             Some(Landing::Alone) => "alone",
         }
     }

@@ -19,6 +19,8 @@ pub(crate) struct Freshness {
     pub(crate) initial_age: Duration,
     /// When the answer's head arrived.
     pub(crate) received: SystemTime,
+    /// How long after it was asked for (`response_delay`, RFC 9111 §4.2.3): what a hit saves.
+    pub(crate) response_delay: Duration,
     /// `no-cache`: to be validated before each use (RFC 9111 §5.2.2.4).
     pub(crate) always_validate: bool,
     /// How long after its lifetime it may be used while it is validated (RFC 5861 §3).
@@ -58,6 +60,7 @@ impl Freshness {
             lifetime: lifetime.unwrap_or_default(),
             initial_age: initial_age(fields, requested, received),
             received,
+            response_delay: received.duration_since(requested).unwrap_or_default(),
             always_validate: control.no_cache,
             while_revalidate: window(control.stale_while_revalidate),
             if_error: window(control.stale_if_error),

@@ -4,10 +4,9 @@
 //! Promises: groups of one name on two origins are two groups; a field that is no List of Strings is ignored whole, as
 //! RFC 9651 §4.2 asks. Refuses: cascades. What falls with its group takes no other group along (RFC 9875 §2.2.1).
 
-use std::hash::Hasher;
-
 use http::{HeaderMap, HeaderName};
 use sfv::{BareItem, List, ListEntry};
+use sha2::{Digest, Sha256};
 
 use crate::{key::Key, structured};
 
@@ -20,20 +19,27 @@ const MOST: usize = 128;
 /// What belonging to a group costs: the key's place in the group and, at worst, the group's own.
 pub(crate) const MEMBER: usize = 256;
 
-/// One group of one origin, by a digest of both: should two ever share it, one falls with the other, which costs a
-/// fetch too many and never a wrong answer.
+/// One group of one origin, by a digest of both that is the same in every process: should two ever share it, one falls
+/// with the other, which costs a fetch too many and never a wrong answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Group(u64);
 
 impl Group {
     /// The group of this name on a key's origin: its scheme, host and port (RFC 9875 §2.1).
     pub(crate) fn of(key: &Key, name: &str) -> Group {
-        let mut hasher = std::hash::DefaultHasher::new();
-        hasher.write(key.origin().as_bytes());
         // No origin holds a space.
-        hasher.write(b" ");
-        hasher.write(name.as_bytes());
-        Group(hasher.finish())
+        let digest = Sha256::new().chain_update(key.origin()).chain_update(" ").chain_update(name).finalize();
+        Group(digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    }
+
+    /// 16 hexadecimal digits.
+    pub(crate) fn hex(self) -> String {
+        format!("{:016x}", self.0)
+    }
+
+    /// What [`Group::hex`] wrote.
+    pub(crate) fn from_hex(hex: &str) -> Option<Group> {
+        u64::from_str_radix(hex, 16).ok().map(Group)
     }
 }
 

@@ -45,6 +45,18 @@ impl Key {
         path_and_query.starts_with('/').then(|| Key::join(scheme, &host, path_and_query))
     }
 
+    /// What [`Key::text`] said; `None` for what is no such text.
+    pub(crate) fn from_text(text: &str) -> Option<Key> {
+        let host = text.find("://")? + 3;
+        let path = host + text.get(host..)?.find('/')?;
+        (path > host).then(|| Key { text: text.into(), path })
+    }
+
+    /// The whole of it.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The key of another target on the same host.
     pub(crate) fn sibling(&self, path_and_query: &str) -> Key {
         let origin = self.origin();
@@ -161,6 +173,20 @@ mod tests {
         check("http://e/a", &["f"], None);
         check("ftp://e/a", &["e"], None);
         check("e:443", &["e:443"], None);
+    }
+
+    #[test]
+    fn a_key_is_read_back_from_its_text() {
+        let check = |text: &str, expected: Option<(&str, &str)>| {
+            let key = Key::from_text(text);
+            assert_eq!(key.as_ref().map(|key| (key.origin(), key.path_and_query())), expected, "{text}");
+        };
+        check("http://e:81/a/b?c", Some(("http://e:81", "/a/b?c")));
+        check("https://[::1]/", Some(("https://[::1]", "/")));
+        check("http://e", None);
+        check("http:///a", None);
+        check("e/a", None);
+        check("", None);
     }
 
     #[test]

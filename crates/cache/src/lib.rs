@@ -1,12 +1,13 @@
 //! The shared HTTP cache: answers from what it has where HTTP allows it (RFC 9111), asks the next hop once for many
 //! askers, and says in `Cache-Status` what it did (RFC 9211).
 //!
-//! Promises: never a wrong hit. What it is not sure of is passed through untouched; memory is bounded in bytes.
+//! Promises: never a wrong hit. What it is not sure of is passed through untouched; memory is bounded in bytes. Caches
+//! that share a Redis share what they have stored, and what writes have made wrong.
 //! Stale answers are given only where the answer itself or a setting permits it. Refuses: storing parts; guessing lifetimes,
 //! unless told to.
 //!
 //! A request's way: [`asked`] reads it, [`plan`] decides with what is in the [`store`], [`serve`] carries that out by
-//! a [`fetch`], which others may share as a [`flight`]. The rules are pure and stand apart.
+//! a [`fetch`], which others may share as a [`flight`] and which looks into the [`second`] level first. The rules are pure and stand apart.
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -61,6 +62,8 @@ mod entry;
 mod fetch;
 /// One fetch that several requests share.
 mod flight;
+/// The entries that all caches share, in Redis.
+mod second;
 /// The entries of this process, and the flights under way.
 mod store;
 
@@ -81,6 +84,7 @@ mod tests;
 pub use body::{AnswerBody, BodyError};
 pub use clock::Clock;
 pub use policy::Policy;
+pub use second::{Second, Settings as SecondSettings};
 pub use serve::{Answering, Cache};
 pub use settings::Settings;
 pub use store::{Memory, Store};
@@ -95,27 +99,39 @@ pub fn run(settings: Settings) -> ExitCode {
 async fn open(settings: Settings, life: &mut service::Life) -> Result<(), service::Error> {
     let (store, policy) = (Store::new(settings.memory()), settings.policy());
     record::observe(&store);
+    let second = match settings.second() {
+        Some(second) => Some(Second::start(second, &store, Clock::system()).map_err(not_redis)?),
+        None => None,
+    };
     let upstream = upstream::Upstream::start(settings.upstream.behind_a_proxy()).await.map_err(usage)?;
     let usable = Arc::clone(&upstream);
     life.ready_when("upstream", move || {
         let usable = usable.is_usable();
         Box::pin(async move { if usable { Ok(()) } else { Err("no replica is usable".into()) } })
     });
-    let purged = Arc::clone(&store);
-    life.operate(purge::PATH, move |body| purge::answer(&purged, &body));
+    let (purged, there) = (Arc::clone(&store), second.clone());
+    life.operate(purge::PATH, move |body| purge::answer(&purged, there.clone(), &body));
     let (limits, trusted) = (settings.limits.clone(), settings.trusted_peers);
     life.serve(settings.listen, settings.limits, false, move |_thread| {
         // Outermost: every request has its span, its line and its headers, also one that is refused.
         let traced = ServerLayer::new("cache", trusted.clone()).of_proxy();
         // What is too large is refused before anything is looked up.
         let limited = LimitsLayer::new(limits.clone());
-        traced.layer(limited.layer(Cache::new(&store, upstream.client(), Clock::system(), policy)))
+        traced.layer(limited.layer(
+            Cache::new(&store, upstream.client(), Clock::system(), policy).with_second(second.as_ref()),
+        ))
     })?;
     Ok(())
 }
 
 fn usage(error: upstream::StartError) -> service::Error {
     service::Error::Usage { setting: error.setting, value: error.value, expected: error.expected }
+}
+
+/// The address may hold a password and is not said.
+fn not_redis(expected: &'static str) -> service::Error {
+    let (setting, value) = ("--redis-url", "…".to_owned());
+    service::Error::Usage { setting, value, expected: expected.to_owned() }
 }
 
 /// Says that a message came through here (RFC 9110 §7.6.3).

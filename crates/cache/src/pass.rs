@@ -1,5 +1,7 @@
 //! Requests that are passed through untouched, and what writes among them make wrong.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{Method, Request, Response, Uri};
 use http_body::Body;
@@ -16,6 +18,7 @@ use crate::{
     invalidate::{self, Outcome as Written},
     key::Key,
     record::Outcome,
+    second::{Message, Second},
     serve::Cache,
     store::Store,
     via,
@@ -41,10 +44,14 @@ impl Cache {
         let why = if bypass == Bypass::Method { Forward::Method } else { Forward::Bypass };
         let key = Key::of(request.uri(), request.headers());
         let hash = key.as_ref().map_or(0, Key::digest);
-        let mut write = Write { store: &self.store, method: request.method().clone(), key };
+        let method = request.method().clone();
+        let mut write = Write { store: &self.store, second: self.second.as_ref(), method, key };
         let (response, answered) = self.pass(request, hash, why).await;
-        if answered {
-            write.answered(&response);
+        if answered && let (message, Some(second)) = (write.answered(&response), &self.second) {
+            // Before the answer, so that whoever has it finds nothing older anywhere.
+            if !message.is_empty() {
+                second.tell(message).await;
+            }
         }
         response
     }
@@ -70,20 +77,23 @@ impl Cache {
 /// counts as done: nobody knows.
 struct Write<'a> {
     store: &'a Store,
+    second: Option<&'a Arc<Second>>,
     method: Method,
     key: Option<Key>,
 }
 
 impl Write<'_> {
-    fn answered(&mut self, response: &Response<AnswerBody>) {
-        if let Some(key) = self.key.take()
-            && invalidate::may_have_changed(&self.method, Written::Answered(response.status()))
-        {
-            for key in invalidate::keys(&key, response.headers()) {
-                self.store.invalidate(&key);
-            }
-            self.store.invalidate_groups(&groups::invalidated(&key, response.headers()));
+    /// Drops what is wrong now, and says what that was.
+    fn answered(&mut self, response: &Response<AnswerBody>) -> Message {
+        let Some(key) = self.key.take() else { return Message::default() };
+        if !invalidate::may_have_changed(&self.method, Written::Answered(response.status())) {
+            return Message::default();
         }
+        let keys = invalidate::keys(&key, response.headers());
+        keys.iter().for_each(|key| self.store.invalidate(key));
+        let groups = groups::invalidated(&key, response.headers());
+        self.store.invalidate_groups(&groups);
+        Message { keys, groups: groups.into(), ..Message::default() }
     }
 }
 
@@ -93,6 +103,9 @@ impl Drop for Write<'_> {
             && invalidate::may_have_changed(&self.method, Written::Unknown)
         {
             self.store.invalidate(&key);
+            if let Some(second) = self.second {
+                second.tell_soon(Message { keys: vec![key], ..Message::default() });
+            }
         }
     }
 }

@@ -42,6 +42,12 @@ pub(crate) fn plan(asked: &Asked, variants: Option<&Variants>, now: SystemTime) 
     if asked.control.only_if_cached { Plan::Refuse(why) } else { Plan::Fetch { why, stored } }
 }
 
+/// Whether a single entry answers a request, fresh or while it is validated.
+pub(crate) fn may_be_given(asked: &Asked, entry: &Arc<Entry>, now: SystemTime) -> bool {
+    let variants = Variants::with(None, Arc::clone(entry));
+    matches!(plan(asked, Some(&variants), now), Plan::Answer(_) | Plan::AnswerStale(_))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use http::{HeaderMap, Uri};
 use serde::Deserialize;
 
-use crate::{Clock, Store, groups::Group, key::Key};
+use crate::{Clock, Second, Store, groups::Group, key::Key, second::Message};
 
 /// Where it is asked.
 pub(crate) const PATH: &str = "/purge";
@@ -24,6 +24,7 @@ Purging: POST one of these as JSON to /purge on the admin address (--admin-liste
   {\"group\": \"NAME\", \"origin\": \"http://HOST\"}  what said so in Cache-Groups (RFC 9875)
   {\"all\": true}                               everything
 HOST is what clients send in `Host`. With \"soft\": true it is not removed but stale from now on: the origin may confirm it.
+With --redis-url it goes from Redis and from every cache that shares it, whether soft or not from Redis.
   curl -d '{\"prefix\": \"http://localhost:8080/api/\", \"soft\": true}' http://127.0.0.1:9901/purge";
 
 /// What to purge.
@@ -65,17 +66,29 @@ impl Selector {
 }
 
 /// Purges what a request's body asks for; the text is for whoever asked.
-pub(crate) fn answer(store: &Arc<Store>, body: &Bytes) -> BoxFuture<'static, Result<String, String>> {
+pub(crate) fn answer(
+    store: &Arc<Store>,
+    second: Option<Arc<Second>>,
+    body: &Bytes,
+) -> BoxFuture<'static, Result<String, String>> {
     let asked = read(body);
     let store = Arc::clone(store);
     Box::pin(async move {
         let (selector, soft) = asked?;
+        let message = Message::of_purge(&selector, soft);
         let stale_from = soft.then(|| Clock::system().now());
         // There may be a million of them, and this thread answers /healthz, too.
         let purging = tokio::task::spawn_blocking(move || store.purge(&selector, stale_from));
         let count = purging.await.map_err(|error| format!("broke off: {error}"))?;
+        let told = match second {
+            None => "",
+            Some(second) if second.tell_patiently(message).await => {
+                ", and told to Redis and the other caches"
+            }
+            Some(_) => ", and to be told to Redis and the other caches as soon as Redis answers",
+        };
         tracing::info!(count, soft, "purged");
-        Ok(format!("stored answers {}: {count}", if soft { "made stale" } else { "removed" }))
+        Ok(format!("stored answers {}: {count}{told}", if soft { "made stale" } else { "removed" }))
     })
 }
 

@@ -59,14 +59,17 @@ async fn attend(fetched: oneshot::Receiver<Fetched>, leader: Passenger, span: Sp
             while let Some(Ok(_)) = body.frame().await {}
         }
         Ok(Fetched::Confirmed(..)) => span.set(result(Outcome::Revalidated)),
+        // Another cache was quicker.
+        Ok(Fetched::Found(_)) => span.set(result(Outcome::Hit)),
         Ok(Fetched::Passed(_, refusal)) => {
             span.set(result(Outcome::Miss));
             span.set(KeyValue::new(names::CACHE_REASON, refusal.word()));
         }
         Ok(Fetched::Stale(_, status)) => {
             span.set(result(Outcome::StaleIfError));
-            let status = status.map_or_else(String::new, |status| status.as_str().to_owned());
-            span.set(KeyValue::new(names::CACHE_REASON, status));
+            if let Some(status) = status {
+                span.set(KeyValue::new(names::CACHE_REASON, status.as_str().to_owned()));
+            }
         }
         Ok(Fetched::Failed(failure)) => span.fail(failure.error_type(), &failure),
         // Its runtime is going away.

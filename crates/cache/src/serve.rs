@@ -6,7 +6,7 @@
 use std::{
     convert::Infallible,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
     time::SystemTime,
 };
@@ -31,9 +31,10 @@ use crate::{
     fetch::{Fetch, Fetched},
     flight::{Flight, Landing, Passenger},
     pass::fault,
-    plan::{Plan, plan},
+    plan::{Plan, may_be_given, plan},
     policy::Policy,
     record::{Outcome, Record},
+    second::{Second, Wants},
     store::{Boarding, Store, Ticket},
     validate,
 };
@@ -46,12 +47,18 @@ pub struct Cache {
     pub(crate) clock: Clock,
     pub(crate) policy: Policy,
     pub(crate) record: Record,
+    pub(crate) second: Option<Arc<Second>>,
 }
 
 impl Cache {
     /// Over `store`, asking what `client` reaches. Made after telemetry has started.
     pub fn new(store: &Arc<Store>, client: Client, clock: Clock, policy: Policy) -> Cache {
-        Cache { store: Arc::clone(store), client, clock, policy, record: Record::new() }
+        Cache { store: Arc::clone(store), client, clock, policy, record: Record::new(), second: None }
+    }
+
+    /// Over a second level as well, which is for the same store.
+    pub fn with_second(self, second: Option<&Arc<Second>>) -> Cache {
+        Cache { second: second.cloned(), ..self }
     }
 }
 
@@ -85,10 +92,15 @@ where
         let stored = self.store.get(&asked.key);
         match self.at_once(&asked, &parts.uri, stored.as_ref()) {
             Ok(response) => Answering::Now(Some(response)),
-            Err(_) if asked.ranged => {
-                parts.headers = asked.fields;
-                let request = Request::from_parts(parts, body.map_err(fault));
-                Answering::later(self.clone().bypass(request, Bypass::Range))
+            Err(going) if asked.ranged && !going.refused => {
+                let cache = self.clone();
+                Answering::later(async move {
+                    if let Some(response) = cache.find(&asked, &parts.uri).await {
+                        return response;
+                    }
+                    parts.headers = asked.fields;
+                    cache.bypass(Request::from_parts(parts, body.map_err(fault)), Bypass::Range).await
+                })
             }
             Err(forward) => Answering::later(self.clone().forward(asked, parts.uri, stored, forward)),
         }
@@ -126,6 +138,8 @@ impl Future for Answering {
 struct Going {
     why: Forward,
     stored: Option<Arc<Entry>>,
+    /// No further than to the second level: the request forbids it.
+    refused: bool,
 }
 
 impl Cache {
@@ -136,11 +150,22 @@ impl Cache {
         target: &Uri,
         stored: Option<&Arc<Variants>>,
     ) -> Result<Response<AnswerBody>, Going> {
+        self.give(asked, target, stored, None)
+    }
+
+    /// The same; `found` says where it was found if not in memory.
+    fn give(
+        &self,
+        asked: &Asked,
+        target: &Uri,
+        stored: Option<&Arc<Variants>>,
+        found: Option<&'static str>,
+    ) -> Result<Response<AnswerBody>, Going> {
         let now = self.clock.now();
         match plan(asked, stored.map(|variants| &**variants), now) {
             Plan::Answer(entry) => {
-                self.record.tell(Outcome::Hit, None, Some(&entry.head.filled_by));
-                let member = Member::Hit { ttl: entry.head.freshness.ttl(now), detail: None };
+                self.record.tell(Outcome::Hit, found, Some(&entry.head.filled_by));
+                let member = Member::Hit { ttl: entry.head.freshness.ttl(now), detail: found };
                 Ok(answer::from_entry(asked, &entry, now, member))
             }
             Plan::AnswerStale(entry) => {
@@ -150,12 +175,37 @@ impl Cache {
                 let member = Member::Hit { ttl: entry.head.freshness.ttl(now), detail };
                 Ok(answer::from_entry(asked, &entry, now, member))
             }
-            Plan::Refuse(why) => {
-                self.record.tell(Outcome::Miss, Some("only-if-cached"), None);
-                Ok(answer::only_if_cached(Member::forwarded(why, None)))
+            // There may be one in the second level.
+            Plan::Refuse(why) if self.second.is_some() && found.is_none() => {
+                Err(Going { why, stored: None, refused: true })
             }
-            Plan::Fetch { why, stored } => Err(Going { why, stored }),
+            Plan::Refuse(why) => Ok(self.refuse(why)),
+            Plan::Fetch { why, stored } => Err(Going { why, stored, refused: false }),
         }
+    }
+
+    /// RFC 9111 §5.2.1.7.
+    fn refuse(&self, why: Forward) -> Response<AnswerBody> {
+        self.record.tell(Outcome::Miss, Some("only-if-cached"), None);
+        answer::only_if_cached(Member::forwarded(why, None))
+    }
+
+    /// The answer that another cache has stored, for a request that fetches nothing that could be stored.
+    async fn find(&self, asked: &Asked, target: &Uri) -> Option<Response<AnswerBody>> {
+        let second = self.second.as_ref()?;
+        let ticket = self.store.ticket(&asked.key);
+        let entry = Arc::new(second.look(asked, Wants::Answer, self.policy, ticket.fetch()).await.entry?);
+        let given =
+            may_be_given(asked, &entry, self.clock.now()) && self.store.put(&ticket, Arc::clone(&entry));
+        if given { self.give_found(asked, target, entry) } else { None }
+    }
+
+    /// Answers with what another cache has stored and this one now has, too.
+    fn give_found(&self, asked: &Asked, target: &Uri, entry: Arc<Entry>) -> Option<Response<AnswerBody>> {
+        let variants = self.store.get(&asked.key);
+        // It may have been pushed out already.
+        let variants = variants.unwrap_or_else(|| Arc::new(Variants::with(None, entry)));
+        self.give(asked, target, Some(&variants), Some("second-level")).ok()
     }
 
     async fn forward(
@@ -165,6 +215,14 @@ impl Cache {
         mut seen: Option<Arc<Variants>>,
         mut going: Going,
     ) -> Response<AnswerBody> {
+        if (asked.head || going.refused)
+            && let Some(response) = self.find(&asked, &target).await
+        {
+            return response;
+        }
+        if going.refused {
+            return self.refuse(going.why);
+        }
         if asked.head {
             return self.head(asked, target, going.why).await;
         }
@@ -183,7 +241,7 @@ impl Cache {
             };
             match boarding {
                 Boarding::Lead(ticket) => break ticket,
-                Boarding::Follow(other) => match self.follow(&asked, &other, going.why).await {
+                Boarding::Follow(other) => match self.follow(&asked, &target, &other, going.why).await {
                     Some(response) => return response,
                     None => {
                         collapsed = Some(false);
@@ -219,6 +277,7 @@ impl Cache {
     async fn follow(
         &self,
         asked: &Asked,
+        target: &Uri,
         flight: &Arc<Flight>,
         why: Forward,
     ) -> Option<Response<AnswerBody>> {
@@ -236,6 +295,7 @@ impl Cache {
             Landing::Confirmed(entry) if usable(&entry.head) => {
                 answer::from_entry(asked, &entry, now, member(Some(StatusCode::NOT_MODIFIED)))
             }
+            Landing::Found(entry) => return self.give_found(asked, target, entry),
             // It was given to the leader, whose request says nothing that this one does not.
             Landing::StandsIn(entry) if suits(&entry.head) => {
                 self.record.tell(Outcome::StaleIfError, Some(why.word()), Some(&entry.head.filled_by));
@@ -266,6 +326,8 @@ impl Cache {
             stored,
             ticket,
             flight,
+            second: self.second.clone(),
+            lease: OnceLock::new(),
         }
     }
 
@@ -274,12 +336,12 @@ impl Cache {
         &self,
         asked: Arc<Asked>,
         target: Uri,
-        Going { why, stored }: Going,
+        Going { why, stored, .. }: Going,
         ticket: Ticket,
         (flight, leader): (Arc<Flight>, Passenger),
         collapsed: Option<bool>,
     ) -> Response<AnswerBody> {
-        let fetch = self.fetch(Arc::clone(&asked), target, stored, ticket, flight);
+        let fetch = self.fetch(Arc::clone(&asked), target.clone(), stored, ticket, flight);
         let (send, fetched) = oneshot::channel();
         tokio::spawn(fetch.run(send).with_context(telemetry::Context::current()));
         let fetched = fetched.await;
@@ -300,6 +362,11 @@ impl Cache {
             Ok(Fetched::Confirmed(entry, stays)) => {
                 self.record.tell(Outcome::Revalidated, Some(why.word()), Some(&entry.head.filled_by));
                 answer::from_entry(&asked, &entry, now, member(StatusCode::NOT_MODIFIED, stays))
+            }
+            Ok(Fetched::Found(entry)) => {
+                let given = self.give_found(&asked, &target, Arc::clone(&entry));
+                // It was right when it was found, and has just become stale.
+                given.unwrap_or_else(|| stand_in(&asked, &entry, now, (why, None), collapsed))
             }
             Ok(Fetched::Stale(entry, status)) => {
                 self.record.tell(Outcome::StaleIfError, Some(why.word()), Some(&entry.head.filled_by));

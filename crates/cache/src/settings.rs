@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use telemetry::TrustedPeers;
 
-use crate::{policy::Policy, store::Memory};
+use crate::{SecondSettings, policy::Policy, store::Memory};
 
 /// Flags, each with its variable.
 #[derive(Clone, Debug, clap::Args)]
@@ -34,6 +34,26 @@ pub struct Settings {
     /// permits by itself (stale-if-error) counts in any case
     #[arg(long, env = "THROUGHLINE_STALE_ON_DISCONNECT", value_name = "DURATION", default_value = "0s", value_parser = service::parse_duration)]
     pub stale_on_disconnect: Duration,
+    /// Redis (7.0 or later, no cluster) to share answers and invalidations with other caches, and to keep them over
+    /// restarts: redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], rediss:// for TLS. While it is away nothing waits for it.
+    /// What another cache has dropped is dropped here within milliseconds; while Redis is away it is given for as long as
+    /// its lifetime (`max-age`) allows
+    #[arg(long, env = "THROUGHLINE_REDIS_URL", value_name = "URL", hide_env_values = true)]
+    pub redis_url: Option<String>,
+    /// What keys in Redis begin with: caches of one namespace share what they store, and must be in front of the same service
+    #[arg(long, env = "THROUGHLINE_REDIS_NAMESPACE", value_name = "NAME", default_value = "throughline",
+          value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub redis_namespace: String,
+    /// How late a request may be because of Redis
+    #[arg(long, env = "THROUGHLINE_REDIS_BUDGET", value_name = "DURATION", default_value = "50ms", value_parser = service::parse_duration)]
+    pub redis_budget: Duration,
+    /// Largest body that is stored in Redis; larger ones stay in this cache's memory
+    #[arg(long, env = "THROUGHLINE_REDIS_MAX_OBJECT_BYTES", value_name = "BYTES", default_value_t = 1 << 20,
+          value_parser = service::parse_number(1_u64..=64 << 20))]
+    pub redis_max_object_bytes: u64,
+    /// How long Redis keeps anything at most
+    #[arg(long, env = "THROUGHLINE_REDIS_MAX_AGE", value_name = "DURATION", default_value = "24h", value_parser = service::parse_duration)]
+    pub redis_max_age: Duration,
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show the text instead of the flattened settings' own")]
     pub upstream: upstream::Settings,
@@ -48,6 +68,16 @@ pub struct Settings {
 impl Settings {
     pub(crate) fn memory(&self) -> Memory {
         Memory { total: self.memory_bytes, object: self.max_object_bytes }
+    }
+
+    pub(crate) fn second(&self) -> Option<SecondSettings> {
+        Some(SecondSettings {
+            url: self.redis_url.clone()?,
+            namespace: self.redis_namespace.clone(),
+            budget: self.redis_budget,
+            object: self.redis_max_object_bytes,
+            longest: self.redis_max_age,
+        })
     }
 
     pub(crate) fn policy(&self) -> Policy {

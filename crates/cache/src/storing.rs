@@ -3,15 +3,16 @@
 //! Promises: only what is fresh or can be validated is stored, and never what is meant for one user, unless a policy says so.
 //! Refuses: judging bodies, which only [`crate::fetch`] sees.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, StatusCode, header};
 
 use crate::{
     asked::Asked,
-    cache_control,
+    cache_control::{self, CacheControl},
     freshness::Freshness,
     groups::{self, Group},
+    key::Key,
     policy::Policy,
     vary::{self, Selection, Vary},
 };
@@ -112,6 +113,50 @@ pub(crate) fn may_store(
     if asked.control.no_store || asked.control.malformed {
         return Err(Refusal::RequestNoStore);
     }
+    may_be_kept(&control, policy, status, fields)?;
+    let for_authorized = is_for_authorized(&control);
+    if asked.authorized && !for_authorized {
+        return Err(Refusal::Authorization);
+    }
+    let Vary::Fields(names) = vary::read(fields) else {
+        return Err(Refusal::Vary);
+    };
+    let guesses = guesses(&control, policy, status);
+    let freshness =
+        Freshness::of(&control, fields, guesses, requested, received).ok_or(Refusal::Freshness)?;
+    if !freshness.is_fresh(received) && !has_validator(fields) {
+        return Err(Refusal::Useless);
+    }
+    let groups = groups::of_answer(&asked.key, fields);
+    Ok(Storable { freshness, selection: Selection::of(names, &asked.fields), for_authorized, groups })
+}
+
+/// What another cache has stored for `key`, under this one's rules and policy: `age` old at `received`, and `delay` in
+/// coming from the origin. The refusal says why this cache would not have stored it.
+pub(crate) fn may_restore(
+    key: &Key,
+    policy: Policy,
+    (status, fields): (StatusCode, &HeaderMap),
+    selection: Selection,
+    (age, delay): (Duration, Duration),
+    received: SystemTime,
+) -> Result<Storable, Refusal> {
+    let control = cache_control::of_answer(fields);
+    may_be_kept(&control, policy, status, fields)?;
+    let guesses = guesses(&control, policy, status);
+    let freshness = Freshness::of(&control, fields, guesses, received, received).ok_or(Refusal::Freshness)?;
+    let freshness = Freshness { initial_age: age, response_delay: delay, ..freshness };
+    let groups = groups::of_answer(key, fields);
+    Ok(Storable { freshness, selection, for_authorized: is_for_authorized(&control), groups })
+}
+
+/// What says of an answer alone, whoever asked for it, that it must not be kept.
+fn may_be_kept(
+    control: &CacheControl,
+    policy: Policy,
+    status: StatusCode,
+    fields: &HeaderMap,
+) -> Result<(), Refusal> {
     if !is_whole(status) || control.must_understand && !is_understood(status) {
         return Err(Refusal::Status);
     }
@@ -121,25 +166,20 @@ pub(crate) fn may_store(
     if control.private {
         return Err(Refusal::Private);
     }
-    let for_authorized = control.public || control.s_maxage.is_some() || control.must_revalidate;
-    if asked.authorized && !for_authorized {
-        return Err(Refusal::Authorization);
-    }
     if fields.contains_key(header::SET_COOKIE) && !policy.store_set_cookie {
         return Err(Refusal::SetCookie);
     }
-    let Vary::Fields(names) = vary::read(fields) else {
-        return Err(Refusal::Vary);
-    };
-    // RFC 9111 §4.2.2.
-    let guesses = policy.heuristic_freshness && (is_heuristically_cacheable(status) || control.public);
-    let freshness =
-        Freshness::of(&control, fields, guesses, requested, received).ok_or(Refusal::Freshness)?;
-    if !freshness.is_fresh(received) && !has_validator(fields) {
-        return Err(Refusal::Useless);
-    }
-    let groups = groups::of_answer(&asked.key, fields);
-    Ok(Storable { freshness, selection: Selection::of(names, &asked.fields), for_authorized, groups })
+    Ok(())
+}
+
+/// RFC 9111 §3.5.
+fn is_for_authorized(control: &CacheControl) -> bool {
+    control.public || control.s_maxage.is_some() || control.must_revalidate
+}
+
+/// RFC 9111 §4.2.2.
+fn guesses(control: &CacheControl, policy: Policy, status: StatusCode) -> bool {
+    policy.heuristic_freshness && (is_heuristically_cacheable(status) || control.public)
 }
 
 /// The fields to store: copied, so that an entry holds nothing of the buffer they were read into, without those of
@@ -196,7 +236,8 @@ fn is_understood(status: StatusCode) -> bool {
     )
 }
 
-fn has_validator(fields: &HeaderMap) -> bool {
+/// Whether the origin can be asked to confirm it (RFC 9111 §4.3.1).
+pub(crate) fn has_validator(fields: &HeaderMap) -> bool {
     fields.contains_key(header::ETAG) || fields.contains_key(header::LAST_MODIFIED)
 }
 

@@ -42,7 +42,7 @@ pub(crate) fn read(fields: &HeaderMap) -> Vary {
 pub(crate) struct Selection(Box<[(HeaderName, Value)]>);
 
 /// A field's lines as one list; `None` where there is none.
-type Value = Option<Box<[u8]>>;
+pub(crate) type Value = Option<Box<[u8]>>;
 
 impl Selection {
     /// Takes them from the request that was answered.
@@ -57,6 +57,16 @@ impl Selection {
     /// Whether this request would have been answered the same.
     pub(crate) fn matches(&self, request: &HeaderMap) -> bool {
         self.0.iter().all(|(name, value)| normalised(request, name).as_deref() == value.as_deref())
+    }
+
+    /// The same, from its parts.
+    pub(crate) fn from_parts(parts: Vec<(HeaderName, Value)>) -> Selection {
+        Selection(parts.into())
+    }
+
+    /// Its names, in order, each with the value that a request must have to select it.
+    pub(crate) fn parts(&self) -> &[(HeaderName, Value)] {
+        &self.0
     }
 
     /// Bytes it keeps.

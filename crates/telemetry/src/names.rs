@@ -43,6 +43,7 @@ pub const DB_QUERY_TEXT: &str = "db.query.text";
 pub const DB_OPERATION_NAME: &str = "db.operation.name";
 pub const DB_COLLECTION_NAME: &str = "db.collection.name";
 pub const DB_NAMESPACE: &str = "db.namespace";
+pub const DB_STORED_PROCEDURE_NAME: &str = "db.stored_procedure.name";
 pub const DB_RESPONSE_STATUS_CODE: &str = "db.response.status_code";
 
 /// A pool of database connections, by name.
@@ -145,6 +146,9 @@ pub const METRIC_CACHE_REQUESTS: &str = "throughline.cache.requests";
 pub const METRIC_CACHE_SIZE: &str = "throughline.cache.size";
 pub const METRIC_CACHE_ENTRIES: &str = "throughline.cache.entries";
 pub const METRIC_CACHE_EVICTIONS: &str = "throughline.cache.evictions";
+pub const METRIC_CACHE_SECOND_LOOKS: &str = "throughline.cache.second_level.looks";
+pub const METRIC_CACHE_SECOND_FILLS: &str = "throughline.cache.second_level.fills";
+pub const METRIC_CACHE_SECOND_USED: &str = "throughline.cache.second_level.used";
 
 /// Made by the Collector of every span (its `spanmetrics` connector): how many there were.
 pub const METRIC_SPAN_CALLS: &str = "traces.span.metrics.calls";

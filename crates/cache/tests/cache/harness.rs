@@ -10,14 +10,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use cache::{Cache, Clock, Memory, Policy, Store};
+use cache::{Cache, Clock, Memory, Policy, Second, SecondSettings, Store};
 use clap::Parser;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
-use telemetry::{Peer, ServerLayer, testing::RecordedSpan};
+use telemetry::{Peer, ServerLayer};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -25,6 +25,11 @@ use tokio::{
     time::timeout,
 };
 use tower::{Layer, Service};
+
+/// What a client got.
+mod got;
+
+pub(crate) use got::{Got, Opened};
 
 /// How long is waited for what must come.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -266,6 +271,7 @@ pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) clock: Clock,
     pub(crate) store: Arc<Store>,
+    pub(crate) second: Option<Arc<Second>>,
     asked: Arc<AtomicUsize>,
 }
 
@@ -279,6 +285,9 @@ struct Flags {
 
 pub(crate) const MEMORY: Memory = Memory { total: 64 << 20, object: 8 << 20 };
 
+/// How late a request may be by Redis.
+pub(crate) const BUDGET: Duration = Duration::from_millis(50);
+
 impl Running {
     /// A cache in front of `origin`.
     pub(crate) async fn start(origin: &Origin) -> Running {
@@ -290,18 +299,44 @@ impl Running {
     }
 
     pub(crate) async fn by(origin: SocketAddr, memory: Memory, policy: Policy) -> Running {
+        Running::over(origin, memory, policy, None).await
+    }
+
+    /// One that shares what it stores with others in this Redis. Its clock goes.
+    pub(crate) async fn sharing(origin: &Origin, redis: &tests::Redis) -> Running {
+        let second = SecondSettings {
+            url: redis.url(),
+            namespace: "test".to_owned(),
+            budget: BUDGET,
+            object: 1 << 20,
+            longest: Duration::from_secs(3600),
+        };
+        Running::over(origin.address, MEMORY, Policy::default(), Some(second)).await
+    }
+
+    async fn over(
+        origin: SocketAddr,
+        memory: Memory,
+        policy: Policy,
+        second: Option<SecondSettings>,
+    ) -> Running {
         telemetry::testing::capture();
         let url = format!("http://{origin}");
         let flags = Flags::parse_from(["test", "--upstream", &url, "--max-in-flight", "100000"]);
         let upstream = upstream::Upstream::start(flags.upstream).await.expect("an upstream");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let clock = if second.is_some() { Clock::system() } else { Clock::standing() };
+        let store = Store::new(memory);
+        let start = |second| Second::start(second, &store, clock.clone()).expect("a URL");
         let running = Running {
             address: listener.local_addr().expect("an address"),
-            clock: Clock::standing(),
-            store: Store::new(memory),
+            second: second.map(start),
+            clock,
+            store,
             asked: Arc::default(),
         };
         let cache = Cache::new(&running.store, upstream.client(), running.clock.clone(), policy);
+        let cache = cache.with_second(running.second.as_ref());
         let limited = service::LimitsLayer::new(flags.limits).layer(cache);
         let service = ServerLayer::new("cache", "all".parse().expect("trusted peers")).layer(limited);
         let asked = running.asked.clone();
@@ -319,6 +354,18 @@ impl Running {
             }
         });
         running
+    }
+
+    /// Waits until it uses Redis.
+    pub(crate) async fn uses_redis(&self) {
+        let second = self.second.as_ref().expect("a second level");
+        until(|| "Redis is used".to_owned(), || second.is_used()).await;
+    }
+
+    /// Waits until it leaves Redis alone.
+    pub(crate) async fn leaves_redis_alone(&self) {
+        let second = self.second.as_ref().expect("a second level");
+        until(|| "Redis is left alone".to_owned(), || !second.is_used()).await;
     }
 
     /// Requests that have reached the cache.
@@ -350,7 +397,7 @@ impl Running {
         let stream = TcpStream::connect(self.address).await.expect("the cache listens");
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a handshake");
-        let connection = OnDrop(tokio::spawn(connection));
+        let connection = tokio::spawn(connection);
         let (traceparent, trace_id) = telemetry::testing::traceparent();
         let mut request = Request::builder().method(method).uri(target).header("traceparent", traceparent);
         for (name, value) in fields {
@@ -361,120 +408,8 @@ impl Running {
         request.headers_mut().entry("host").or_insert(HeaderValue::from_static("e"));
         let answer = sender.send_request(request);
         let response = timeout(PATIENCE, answer).await.expect("an answer in time").expect("an answer");
-        Opened { response, trace_id, _connection: connection, _sender: sender }
+        Opened::new(response, trace_id, connection, sender)
     }
-}
-
-/// An answer whose body has not been read. Dropped, its connection is closed.
-pub(crate) struct Opened {
-    pub(crate) response: Response<Incoming>,
-    pub(crate) trace_id: String,
-    _connection: OnDrop,
-    _sender: hyper::client::conn::http1::SendRequest<Full<Bytes>>,
-}
-
-/// A connection that is closed when dropped.
-struct OnDrop(tokio::task::JoinHandle<Result<(), hyper::Error>>);
-
-impl Drop for OnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-impl Opened {
-    /// This cache's member of `Cache-Status`.
-    pub(crate) fn member(&self) -> &str {
-        let last = self.response.headers().get_all("cache-status").iter().next_back();
-        last.map_or("none", |value| value.to_str().expect("text"))
-    }
-
-    /// Closes the connection, and waits until the cache has noticed.
-    pub(crate) async fn leave(self) {
-        let trace_id = self.trace_id.clone();
-        drop(self);
-        line_of(&trace_id).await;
-    }
-
-    /// Reads it to its end, or to where it breaks off.
-    pub(crate) async fn whole(mut self) -> Got {
-        let mut body = Vec::new();
-        let mut broken = false;
-        while let Some(frame) =
-            timeout(PATIENCE, self.response.body_mut().frame()).await.expect("more of the body in time")
-        {
-            match frame {
-                Ok(frame) => body.extend_from_slice(frame.data_ref().expect("no trailers")),
-                Err(_) => {
-                    broken = true;
-                    break;
-                }
-            }
-        }
-        Got {
-            status: self.response.status(),
-            fields: self.response.headers().clone(),
-            body: body.into(),
-            broken,
-            trace_id: self.trace_id.clone(),
-        }
-    }
-}
-
-/// An answer.
-#[derive(Clone, Debug)]
-pub(crate) struct Got {
-    pub(crate) status: StatusCode,
-    pub(crate) fields: HeaderMap,
-    pub(crate) body: Bytes,
-    pub(crate) broken: bool,
-    pub(crate) trace_id: String,
-}
-
-impl Got {
-    pub(crate) fn field(&self, name: &str) -> Option<&str> {
-        self.fields.get(name).map(|value| value.to_str().expect("text"))
-    }
-
-    /// All lines of a field.
-    pub(crate) fn lines(&self, name: &'static str) -> Vec<&str> {
-        let name = HeaderName::from_static(name);
-        self.fields.get_all(name).iter().map(|value| value.to_str().expect("text")).collect()
-    }
-
-    /// This cache's member of `Cache-Status`.
-    pub(crate) fn member(&self) -> &str {
-        self.lines("cache-status").last().copied().unwrap_or("none")
-    }
-
-    pub(crate) fn text(&self) -> &str {
-        std::str::from_utf8(&self.body).expect("text")
-    }
-
-    pub(crate) fn is_hit(&self) -> bool {
-        self.member().starts_with("cache; hit")
-    }
-
-    /// The cache's span of this request, once it has ended.
-    pub(crate) async fn span(&self) -> RecordedSpan {
-        let find = || {
-            let spans = telemetry::testing::spans(&self.trace_id);
-            spans.into_iter().find(|span| span.kind == "SERVER")
-        };
-        until(|| format!("spans {:?}", telemetry::testing::spans(&self.trace_id)), || find().is_some()).await;
-        find().expect("just seen")
-    }
-
-    /// The cache's line of this request.
-    pub(crate) async fn line(&self) -> serde_json::Value {
-        line_of(&self.trace_id).await
-    }
-}
-
-async fn line_of(trace_id: &str) -> serde_json::Value {
-    let find = || telemetry::testing::lines(trace_id).into_iter().find(|line| line["message"] == "request");
-    until(|| format!("lines {:?}", telemetry::testing::lines(trace_id)), || find().is_some()).await;
-    find().expect("just seen")
 }
 
 /// Waits until `condition` holds; fails in the end with what `state` says.

@@ -30,5 +30,11 @@ mod bodies;
 /// Spans, links and lines.
 mod telling;
 
+/// What caches share in Redis.
+mod second;
+
+/// A Redis that fails.
+mod faults;
+
 /// Generated histories against a model.
 mod histories;
