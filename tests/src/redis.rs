@@ -74,8 +74,9 @@ impl Redis {
     }
 
     fn try_cli(&self, command: &[&str]) -> String {
-        let mut cli = Command::new(program::packaged("redis-cli"));
-        cli.arg("-h").arg(self.host.to_string()).args(["-t", "5"]).args(command);
+        // It waits for a Redis that hangs for ever.
+        let mut cli = Command::new("timeout");
+        cli.arg("10").arg(program::packaged("redis-cli")).arg("-h").arg(self.host.to_string()).args(command);
         let output = cli.output().expect("redis-cli can be started");
         let said = [output.stdout, output.stderr].concat();
         String::from_utf8_lossy(&said).trim_end().to_owned()

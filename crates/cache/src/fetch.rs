@@ -143,7 +143,7 @@ impl Fetch {
                 second.look(&self.asked, wants, self.policy, self.ticket.fetch()).await;
             let entry = entry.map(Arc::new);
             if let Some(entry) = &entry
-                && may_be_given(&self.asked, entry, self.clock.now())
+                && self.is_enough(entry)
                 && self.store.put(&self.ticket, Arc::clone(entry))
             {
                 return Ok(Arc::clone(entry));
@@ -160,6 +160,13 @@ impl Fetch {
                 |entry: &Option<Arc<Entry>>| entry.as_ref().map(|entry| entry.head.freshness.received);
             return Err(if received(&entry) > received(&stored) { entry } else { stored });
         }
+    }
+
+    /// Whether an answer of the second level makes asking the origin needless. One that may only be given while it is
+    /// validated does not where that is what this fetch is for.
+    fn is_enough(&self, entry: &Arc<Entry>) -> bool {
+        let now = self.clock.now();
+        may_be_given(&self.asked, entry, now) && (self.stored.is_none() || entry.is_fresh(now))
     }
 
     /// Sends the request until there is an answer that makes sense: a 304 that is not about the stored answer is

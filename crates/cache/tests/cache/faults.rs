@@ -4,9 +4,16 @@ use std::time::{Duration, Instant};
 
 use tests::Redis;
 
-use crate::harness::{BUDGET, Origin, Reply, Running, Seen, reply, until};
+use crate::harness::{Origin, Reply, Running, Seen, reply, until};
 
 const FRESH: (&str, &str) = ("cache-control", "max-age=60");
+
+/// How late a request may be because of Redis.
+const BUDGET: Duration = Duration::from_millis(50);
+
+async fn sharing(origin: &Origin, redis: &Redis) -> Running {
+    Running::sharing_within(BUDGET, origin, redis).await
+}
 
 fn numbered(seen: &Seen) -> Reply {
     reply(200, &[FRESH], seen.nth.to_string())
@@ -38,7 +45,7 @@ async fn does_not_spread(origin: &Origin, cache: &Running, name: &str) {
 /// A cache that has just used a Redis, which may fail now.
 async fn used() -> (Redis, Origin, Running) {
     let (redis, origin) = (Redis::start().await, Origin::start(numbered).await);
-    let cache = Running::sharing(&origin, &redis).await;
+    let cache = sharing(&origin, &redis).await;
     cache.uses_redis().await;
     let before = cache.get("/before").await;
     let key = "test:1:e:http://e/before";
@@ -58,7 +65,7 @@ async fn recovers(redis: &Redis, origin: &Origin, cache: &Running, name: &str) {
     cache.get(&target).await;
     let key = format!("test:1:e:http://e{target}");
     until(|| format!("{name}: it is used again"), || !redis.cli(&["--raw", "HKEYS", &key]).is_empty()).await;
-    let other = Running::sharing(origin, redis).await;
+    let other = sharing(origin, redis).await;
     other.uses_redis().await;
     let count = origin.count();
     until(|| "stored".to_owned(), || redis.cli(&["--raw", "HKEYS", &key]).lines().any(|field| field == "b"))
@@ -71,7 +78,7 @@ async fn recovers(redis: &Redis, origin: &Origin, cache: &Running, name: &str) {
 async fn not_there_from_the_start_then_there() {
     let mut redis = Redis::away();
     let origin = Origin::start(numbered).await;
-    let cache = Running::sharing(&origin, &redis).await;
+    let cache = sharing(&origin, &redis).await;
     does_not_spread(&origin, &cache, "away").await;
     redis.launch(&[]);
     redis.answers().await;
@@ -135,7 +142,7 @@ async fn full_it_stores_nothing_and_still_drops() {
     }
     assert!(redis.keys("test:1:e:http://e/full/*").is_empty());
     // What it holds is given, and what a write makes wrong is dropped.
-    let other = Running::sharing(&origin, &redis).await;
+    let other = sharing(&origin, &redis).await;
     other.uses_redis().await;
     assert_eq!(other.get("/before").await.text(), "0");
     cache.ask("PUT", "/before", &[]).await;
@@ -213,7 +220,7 @@ async fn holding_garbage() {
 #[tokio::test]
 async fn what_was_written_while_it_was_away_is_dropped_before_it_is_used() {
     let (redis, origin, cache) = used().await;
-    let other = Running::sharing(&origin, &redis).await;
+    let other = sharing(&origin, &redis).await;
     other.uses_redis().await;
     redis.freeze();
     let started = Instant::now();
@@ -242,7 +249,7 @@ async fn back_at_an_older_state_nothing_of_it_is_given() {
     let number = || redis.cli(&["GET", "test:1:g:all"]);
     let before = number();
     until(|| format!("everything is dropped, {before}"), || number() != before).await;
-    let other = Running::sharing(&origin, &redis).await;
+    let other = sharing(&origin, &redis).await;
     other.uses_redis().await;
     assert_ne!(other.get("/before").await.text(), "0");
 }

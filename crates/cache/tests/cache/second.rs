@@ -331,17 +331,22 @@ async fn large_answers_stay_in_memory_and_nobody_waits_for_them() {
 
 #[tokio::test]
 async fn an_answer_that_arrives_in_pieces_is_shared_whole_or_not_at_all() {
-    let answer = |seen: &Seen| match seen.target.as_str() {
+    let gate = Gate::shut();
+    let held = gate.clone();
+    let answer = move |seen: &Seen| match seen.target.as_str() {
         "/whole" => reply(200, &[FRESH], "ab").chunked().then(Step::Send("cd".into())),
-        _ => reply(200, &[FRESH], "ab").chunked().then(Step::Break),
+        _ => reply(200, &[FRESH], "ab").chunked().then(Step::Wait(held.clone())).then(Step::Break),
     };
     let (redis, origin, one, other) = two(answer).await;
     stored(&one, &redis, "/whole").await;
     assert_eq!(other.get("/whole").await.text(), "abcd");
     assert_eq!(origin.count(), 1);
-    assert!(one.get("/broken").await.broken);
-    assert!(other.get("/broken").await.broken);
-    assert_eq!(origin.count(), 3);
+    let begun = one.open("GET", "/broken", &[]).await;
+    gate.open();
+    assert!(begun.whole().await.broken);
+    assert_eq!(origin.count(), 2);
+    other.open("GET", "/broken", &[]).await.leave().await;
+    assert!(origin.count() > 2, "asked for anew");
     assert!(!holds(&redis, "/broken"));
 }
 

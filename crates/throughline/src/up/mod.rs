@@ -42,7 +42,8 @@ pub(crate) struct Settings {
     /// How many http_servers
     #[arg(long, env = "THROUGHLINE_SERVERS", value_name = "NUMBER", default_value_t = 2, value_parser = parse_number(1_u16..=32))]
     servers: u16,
-    /// How many caches; with several, what one has stored may outlive a write through another, by its max-age at most
+    /// How many caches; with several and no --redis-url, what one has stored may outlive a write through another, by its
+    /// max-age at most
     #[arg(long, env = "THROUGHLINE_CACHES", value_name = "NUMBER", default_value_t = 1, value_parser = parse_number(1_u16..=32))]
     caches: u16,
     /// How many workers; 0 leaves tasks waiting. They deliver webhooks to addresses of this machine and its network, too
@@ -55,6 +56,9 @@ pub(crate) struct Settings {
     /// A database of your own, `postgres://…` [default: SQLite in the data directory]
     #[arg(long, env = "THROUGHLINE_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     database_url: Option<String>,
+    /// A Redis of your own that the caches share, `redis://…` [default: each keeps what it has in its memory]
+    #[arg(long, env = "THROUGHLINE_REDIS_URL", value_name = "URL", hide_env_values = true)]
+    redis_url: Option<String>,
     /// A Collector of your own [default: the embedded one, which writes files into the data directory]
     #[arg(long, env = "THROUGHLINE_OTLP_ENDPOINT", value_name = "URL", hide_env_values = true)]
     otlp_endpoint: Option<String>,
@@ -122,7 +126,9 @@ async fn start(
     let mut behind = plan::http_servers(settings.servers, &database_url, &otlp_endpoint);
     behind.extend(plan::workers(settings.workers, &database_url, &otlp_endpoint));
     let servers = system.start(behind).await?;
-    let caches = system.start(plan::caches(settings.caches, &servers, &otlp_endpoint)).await?;
+    let caches = system
+        .start(plan::caches(settings.caches, &servers, &otlp_endpoint, settings.redis_url.as_deref()))
+        .await?;
     let edge = system.start(vec![plan::load_balancer(settings.port, &caches, &otlp_endpoint)]).await?[0];
     tell.ready(edge, directory, &system.ready().await?);
 

@@ -85,8 +85,18 @@ pub(super) fn workers(count: u16, database_url: &str, otlp_endpoint: &str) -> Ve
     (1..=count).map(plan).collect()
 }
 
-pub(super) fn caches(count: u16, servers: &[SocketAddr], otlp_endpoint: &str) -> Vec<Plan> {
-    (1..=count).map(|number| Plan::new("cache", number, upstream(servers)).telling(otlp_endpoint)).collect()
+pub(super) fn caches(
+    count: u16,
+    servers: &[SocketAddr],
+    otlp_endpoint: &str,
+    redis_url: Option<&str>,
+) -> Vec<Plan> {
+    let plan = |number| {
+        let mut plan = Plan::new("cache", number, upstream(servers)).telling(otlp_endpoint);
+        plan.environment.extend(redis_url.map(|url| ("THROUGHLINE_REDIS_URL", url.to_owned())));
+        plan
+    };
+    (1..=count).map(plan).collect()
 }
 
 /// Its clients are on this machine: their trace context is believed, so that `curl -H traceparent:…` shows something.
@@ -118,7 +128,7 @@ mod tests {
 
     #[test]
     fn each_process_is_told_of_the_next_hop_only() {
-        let caches = caches(2, &addresses(&[1, 2]), "http://c");
+        let caches = caches(2, &addresses(&[1, 2]), "http://c", None);
         assert_eq!(
             caches[1].arguments.join(std::ffi::OsStr::new(" ")),
             "--upstream http://127.0.0.1:1 --upstream http://127.0.0.1:2"
@@ -140,6 +150,9 @@ mod tests {
             let names: Vec<_> = plans[0].environment.iter().map(|(name, _)| *name).collect();
             assert_eq!(names, ["THROUGHLINE_OTLP_ENDPOINT", "THROUGHLINE_DATABASE_URL"]);
         }
+        let caches = caches(1, &[], "http://user:secret@c", Some("redis://user:secret@r"));
+        assert!(!format!("{:?}", caches[0].arguments).contains("secret"));
+        assert_eq!(caches[0].environment[1], ("THROUGHLINE_REDIS_URL", "redis://user:secret@r".to_owned()));
     }
 
     #[test]
