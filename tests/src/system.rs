@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::{
-    Client, Collector, Directory, Jaeger, Story, eventually, eventually_within, postgres, throughline,
+    Client, Collector, Directory, Jaeger, Redis, Story, eventually, eventually_within, postgres, throughline,
 };
 
 /// What stands behind the services.
@@ -22,7 +22,7 @@ use crate::{
 pub enum Parts {
     /// The embedded collector and SQLite.
     Embedded,
-    /// The OpenTelemetry Collector, Jaeger behind it, and PostgreSQL.
+    /// The OpenTelemetry Collector, Jaeger behind it, PostgreSQL and Redis.
     Real,
 }
 
@@ -52,6 +52,7 @@ pub struct SystemBuilder {
 struct Real {
     collector: Collector,
     jaeger: Jaeger,
+    redis: Redis,
 }
 
 /// A running system with a directory of its own; ended, and its directory removed, when dropped.
@@ -133,7 +134,8 @@ impl SystemBuilder {
             (named, _) => named,
         };
         let collector = real.as_ref().map(|real| real.collector.endpoint());
-        let flags = [("--database-url", database), ("--otlp-endpoint", collector)];
+        let redis = real.as_ref().map(|real| real.redis.url());
+        let flags = [("--database-url", database), ("--otlp-endpoint", collector), ("--redis-url", redis)];
         let flags = flags.into_iter().filter_map(|(flag, value)| Some([flag.to_owned(), value?]));
         let mut up = Command::new(throughline())
             .args(["up", "--json", "--port", "0", "--data-dir"])
@@ -173,7 +175,7 @@ impl Real {
         let mut jaeger = Jaeger::new(directory);
         jaeger.start().await;
         let collector = Collector::start(directory, &jaeger.endpoint()).await;
-        Real { collector, jaeger }
+        Real { collector, jaeger, redis: Redis::start().await }
     }
 }
 
@@ -242,6 +244,14 @@ impl System {
     /// On embedded parts.
     pub fn jaeger(&mut self) -> &mut Jaeger {
         &mut self.real.as_mut().expect("the system is on real parts").jaeger
+    }
+
+    /// The real Redis.
+    ///
+    /// # Panics
+    /// On embedded parts.
+    pub fn redis(&mut self) -> &mut Redis {
+        &mut self.real.as_mut().expect("the system is on real parts").redis
     }
 
     /// Kills the collector, whichever it is, does `meanwhile`, and has it started again.

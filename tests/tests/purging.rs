@@ -43,7 +43,8 @@ impl Kept {
     async fn purge(&self, asked: &Value) -> String {
         let answer = self.admin.post("/purge", asked).await;
         assert_eq!(answer.status, 200, "{answer:?}");
-        text(&answer)
+        // Said where there is a Redis.
+        text(&answer).replace(", and told to Redis and the other caches", "")
     }
 
     /// What the cache does about each booking: `hit`, or why not.

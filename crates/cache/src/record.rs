@@ -1,12 +1,12 @@
 //! What is told about each request: attributes of its span, its line, `Server-Timing`, and the metrics
 //! `throughline.cache.*`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
-use opentelemetry::metrics::{AsyncInstrument, Counter};
+use opentelemetry::metrics::{AsyncInstrument, Counter, Histogram};
 use telemetry::{KeyValue, Scope, SpanContext, names};
 
-use crate::store::Store;
+use crate::{freshness::Freshness, store::Store};
 
 /// What became of a request; the word is that of `throughline.cache.result`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,12 @@ impl Outcome {
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
     requests: Counter<u64>,
+    age: Histogram<f64>,
+    saved: Counter<f64>,
 }
+
+/// Bounds of ages, from the second to the day.
+const AGES: [f64; 10] = [1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 43_200.0, 86_400.0];
 
 /// Observes what is stored, once a process; made after telemetry has started, before that it records nothing.
 pub(crate) fn observe(store: &Arc<Store>) {
@@ -101,7 +106,25 @@ impl Record {
         for outcome in Outcome::ALL {
             requests.add(0, &[KeyValue::new(names::CACHE_RESULT, outcome.word())]);
         }
-        Record { requests }
+        let age = telemetry::meter("cache")
+            .f64_histogram(names::METRIC_CACHE_AGE)
+            .with_unit("s")
+            .with_description("Age of answers that were given without asking the origin first")
+            .with_boundaries(AGES.to_vec())
+            .build();
+        let saved = telemetry::meter("cache")
+            .f64_counter(names::METRIC_CACHE_SAVED)
+            .with_unit("s")
+            .with_description("Waiting that such answers saved: for each, as long as the origin took for it")
+            .build();
+        saved.add(0.0, &[]);
+        Record { requests, age, saved }
+    }
+
+    /// An answer is given without asking the origin first.
+    pub(crate) fn given(&self, freshness: &Freshness, now: SystemTime) {
+        self.age.record(freshness.age(now).unwrap_or_default().as_secs_f64(), &[]);
+        self.saved.add(freshness.response_delay.as_secs_f64(), &[]);
     }
 
     /// Tells the current request what became of it and why; `from` is the span that its answer comes from.

@@ -165,11 +165,13 @@ impl Cache {
         match plan(asked, stored.map(|variants| &**variants), now) {
             Plan::Answer(entry) => {
                 self.record.tell(Outcome::Hit, found, Some(&entry.head.filled_by));
+                self.record.given(&entry.head.freshness, now);
                 let member = Member::Hit { ttl: entry.head.freshness.ttl(now), detail: found };
                 Ok(answer::from_entry(asked, &entry, now, member))
             }
             Plan::AnswerStale(entry) => {
                 self.record.tell(Outcome::Stale, Some(Forward::Stale.word()), Some(&entry.head.filled_by));
+                self.record.given(&entry.head.freshness, now);
                 self.revalidate(asked, target, &entry, stored);
                 let detail = Some("stale-while-revalidate");
                 let member = Member::Hit { ttl: entry.head.freshness.ttl(now), detail };
