@@ -72,8 +72,15 @@ pub(crate) struct Fetch {
 
 /// What came, before it is handed on.
 enum Came {
-    Whole(Box<Parts>, Arc<Head>, Arriving),
+    Whole(Whole),
     Other(Fetched),
+}
+
+/// An answer to be stored.
+struct Whole {
+    parts: Box<Parts>,
+    head: Arc<Head>,
+    arriving: Arriving,
 }
 
 /// The body of an answer that is being stored.
@@ -100,22 +107,43 @@ impl Fetch {
                 // A leader that has left needs nothing more.
                 let _ = leader.send(fetched);
             }
-            Came::Whole(parts, head, arriving) => {
-                if head.freshness.is_fresh(self.clock.now()) {
-                    self.flight.stream(Arc::clone(&head), arriving.declared.is_some());
+            Came::Whole(whole) => {
+                if whole.head.freshness.is_fresh(self.clock.now()) {
+                    self.flight.stream(Arc::clone(&whole.head), whole.arriving.declared.is_some());
                 } else {
                     self.alone();
                 }
-                // Of a longer one nobody knows yet: a write may come before its end.
-                let stored = match arriving.declared {
-                    Some(0) => self.keep(&head, Vec::new()),
-                    _ => self.store.admits(&self.ticket, &head),
-                };
-                // Likewise: the others go on reading.
-                let _ = leader.send(Fetched::Kept(parts, Arc::clone(&head), stored));
-                self.fill(&head, arriving).await;
+                self.stream(whole, leader).await;
             }
         }
+    }
+
+    /// Stores an answer that has come already, and whose body is read by the future; gives it back if it may not be
+    /// stored.
+    pub(crate) fn take(
+        self,
+        response: Response<upstream::Body>,
+        requested: SystemTime,
+        received: SystemTime,
+    ) -> Result<(oneshot::Receiver<Fetched>, impl Future<Output = ()> + Send), Box<Response<upstream::Body>>>
+    {
+        let whole = self.arrived(response, requested, received).map_err(|(response, _)| response)?;
+        let (leader, kept) = oneshot::channel();
+        Ok((kept, async move {
+            let _ending = Ending(&self);
+            self.stream(whole, leader).await;
+        }))
+    }
+
+    async fn stream(&self, Whole { parts, head, arriving }: Whole, leader: oneshot::Sender<Fetched>) {
+        // Of a longer one nobody knows yet: a write may come before its end.
+        let stored = match arriving.declared {
+            Some(0) => self.keep(&head, Vec::new()),
+            _ => self.store.admits(&self.ticket, &head),
+        };
+        // It may have left: the others go on reading.
+        let _ = leader.send(Fetched::Kept(parts, Arc::clone(&head), stored));
+        self.fill(&head, arriving).await;
     }
 
     /// Looks at the second level, where there is one, and asks the origin where that has nothing.
@@ -205,7 +233,21 @@ impl Fetch {
                 stored = None;
                 continue;
             }
-            return self.arrived(response, known.is_some(), requested, received);
+            return match self.arrived(response, requested, received) {
+                Ok(whole) => Came::Whole(whole),
+                Err((response, refusal)) => {
+                    // What is stored is no longer what the origin answers; an error of its own says nothing of that.
+                    let status = response.status();
+                    if known.is_some()
+                        && refusal != Refusal::RequestNoStore
+                        && !status.is_server_error()
+                        && status != StatusCode::NOT_MODIFIED
+                    {
+                        self.supersede();
+                    }
+                    Came::Other(Fetched::Passed(response, refusal))
+                }
+            };
         }
     }
 
@@ -258,29 +300,17 @@ impl Fetch {
     fn arrived(
         &self,
         response: Response<upstream::Body>,
-        known: bool,
         requested: SystemTime,
         received: SystemTime,
-    ) -> Came {
+    ) -> Result<Whole, (Box<Response<upstream::Body>>, Refusal)> {
         match self.room_for(&response, requested, received) {
             Ok((head, declared, room)) => {
                 self.flight.hold(room);
                 let (parts, body) = response.into_parts();
                 let arriving = Arriving { body: Box::new(body), declared };
-                Came::Whole(Box::new(parts), Arc::new(head), arriving)
+                Ok(Whole { parts: Box::new(parts), head: Arc::new(head), arriving })
             }
-            Err(refusal) => {
-                let status = response.status();
-                // What is stored is no longer what the origin answers; an error of its own says nothing of that.
-                if known
-                    && refusal != Refusal::RequestNoStore
-                    && !status.is_server_error()
-                    && status != StatusCode::NOT_MODIFIED
-                {
-                    self.supersede();
-                }
-                Came::Other(Fetched::Passed(Box::new(response), refusal))
-            }
+            Err(refusal) => Err((Box::new(response), refusal)),
         }
     }
 

@@ -44,6 +44,14 @@ pub(crate) fn keys(target: &Key, answer: &HeaderMap) -> Vec<Key> {
     keys
 }
 
+/// Whether the answer says that it is one about its target itself: `Content-Location`, once (RFC 9110 §8.7).
+pub(crate) fn names_itself(target: &Key, answer: &HeaderMap) -> bool {
+    let mut values = answer.get_all(header::CONTENT_LOCATION).iter();
+    let only = values.next().filter(|_| values.next().is_none());
+    let reference = only.and_then(|value| value.to_str().ok());
+    reference.and_then(|reference| resolve(target, reference.trim())).is_some_and(|key| key == *target)
+}
+
 /// A reference on the target's host, as a key (RFC 3986 §5.2); `None` for other hosts and what is no reference.
 fn resolve(target: &Key, reference: &str) -> Option<Key> {
     let reference = reference.split('#').next()?;
@@ -99,6 +107,23 @@ fn without_dots(path_and_query: &str) -> String {
 mod tests {
     use super::*;
     use crate::tests::{asked, fields};
+
+    #[test]
+    fn an_answer_names_its_own_target_or_does_not() {
+        let check = |lines: &[(&str, &str)], expected: bool| {
+            let target = asked(Method::GET, "/a/b?c", &[]).key;
+            assert_eq!(names_itself(&target, &fields(lines)), expected, "{lines:?}");
+        };
+        check(&[("content-location", "/a/b?c")], true);
+        check(&[("content-location", "http://e/a/b?c")], true);
+        check(&[("content-location", "b?c")], true);
+        check(&[("content-location", "")], true);
+        check(&[("content-location", "/a/b")], false);
+        check(&[("content-location", "http://f/a/b?c")], false);
+        check(&[("content-location", "/a/b?c"), ("content-location", "/a/b?c")], false);
+        check(&[("location", "/a/b?c")], false);
+        check(&[], false);
+    }
 
     #[test]
     fn writes_that_may_have_happened_invalidate() {

@@ -23,6 +23,8 @@ mod settings;
 
 /// Requests that are passed through untouched.
 mod pass;
+/// Answers to POST that GETs may have.
+mod posted;
 /// Asking in the background.
 mod revalidate;
 /// From a request to what is done about it.
@@ -43,6 +45,8 @@ mod freshness;
 mod groups;
 /// What a write makes wrong.
 mod invalidate;
+/// Languages that are preferred.
+mod language;
 /// What a site may decide.
 mod policy;
 /// Parts of a stored answer.

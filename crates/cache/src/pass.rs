@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, Uri};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body::Body;
 use http_body_util::Empty;
 use service::RequestBodyError;
@@ -17,6 +17,7 @@ use crate::{
     groups,
     invalidate::{self, Outcome as Written},
     key::Key,
+    posted::Posted,
     record::Outcome,
     second::{Message, Second},
     serve::Cache,
@@ -32,7 +33,10 @@ impl Cache {
         *request.uri_mut() = target;
         *request.headers_mut() = asked.fields;
         self.record.tell(Outcome::Miss, Some(why.word()), None);
-        self.pass(request, asked.key.digest(), why).await.0
+        match self.send(request, asked.key.digest()).await {
+            Ok(response) => self.passed(response, why),
+            Err(failure) => failed(failure, why),
+        }
     }
 
     /// Passes a request through untouched; one that may change something invalidates what it may have changed.
@@ -46,31 +50,45 @@ impl Cache {
         let hash = key.as_ref().map_or(0, Key::digest);
         let method = request.method().clone();
         let mut write = Write { store: &self.store, second: self.second.as_ref(), method, key };
-        let (response, answered) = self.pass(request, hash, why).await;
-        if answered && let (message, Some(second)) = (write.answered(&response), &self.second) {
-            // Before the answer, so that whoever has it finds nothing older anywhere.
-            if !message.is_empty() {
-                second.tell(message).await;
-            }
+        let posted = Posted::of(&self, &request);
+        let response = match self.send(request, hash).await {
+            Ok(response) => response,
+            Err(failure) => return failed(failure, why),
+        };
+        let (status, fields) = (response.status(), response.headers());
+        let posted = posted.filter(|posted| posted.is_kept(&self, status, fields));
+        let message = write.answered(status, fields);
+        // Before the answer, so that whoever has it finds nothing older anywhere.
+        if let Some(second) = self.second.as_ref().filter(|_| !message.is_empty()) {
+            second.tell(message).await;
         }
-        response
+        match posted {
+            Some(posted) => posted.keep(&self, response).await,
+            None => self.passed(response, why),
+        }
     }
 
-    /// Passes it on and says whether the origin answered.
-    async fn pass<B>(&self, mut request: Request<B>, hash: u64, why: Forward) -> (Response<AnswerBody>, bool)
+    async fn send<B>(
+        &self,
+        mut request: Request<B>,
+        hash: u64,
+    ) -> Result<Response<upstream::Body>, upstream::Failure>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<RequestFault>,
     {
         via(request.headers_mut());
-        match self.client.send(request, Some(hash)).await {
-            Ok(response) => {
-                let member = Member::forwarded(why, Some(response.status()));
-                (answer::from_origin(response, self.clock.now(), member), true)
-            }
-            Err(failure) => (answer::own(failure.response("cache"), Member::forwarded(why, None)), false),
-        }
+        self.client.send(request, Some(hash)).await
     }
+
+    fn passed(&self, response: Response<upstream::Body>, why: Forward) -> Response<AnswerBody> {
+        let member = Member::forwarded(why, Some(response.status()));
+        answer::from_origin(response, self.clock.now(), member)
+    }
+}
+
+fn failed(failure: upstream::Failure, why: Forward) -> Response<AnswerBody> {
+    answer::own(failure.response("cache"), Member::forwarded(why, None))
 }
 
 /// A request that may change something, until it is answered. Dropped before (no answer, or the client left), it
@@ -84,14 +102,14 @@ struct Write<'a> {
 
 impl Write<'_> {
     /// Drops what is wrong now, and says what that was.
-    fn answered(&mut self, response: &Response<AnswerBody>) -> Message {
+    fn answered(&mut self, status: StatusCode, fields: &HeaderMap) -> Message {
         let Some(key) = self.key.take() else { return Message::default() };
-        if !invalidate::may_have_changed(&self.method, Written::Answered(response.status())) {
+        if !invalidate::may_have_changed(&self.method, Written::Answered(status)) {
             return Message::default();
         }
-        let keys = invalidate::keys(&key, response.headers());
+        let keys = invalidate::keys(&key, fields);
         keys.iter().for_each(|key| self.store.invalidate(key));
-        let groups = groups::invalidated(&key, response.headers());
+        let groups = groups::invalidated(&key, fields);
         self.store.invalidate_groups(&groups);
         Message { keys, groups: groups.into(), ..Message::default() }
     }

@@ -10,6 +10,11 @@ pub struct Policy {
     pub heuristic_freshness: bool,
     /// Answers with `Set-Cookie` are stored like others (RFC 9111 §7.3).
     pub store_set_cookie: bool,
+    /// `Accept-Language` is a list of preferences: order and case make no variants, and an answer in the language that is
+    /// preferred answers whoever prefers it.
+    pub language_aware: bool,
+    /// What a POST answers about its own target, with a lifetime, is stored for later GETs (RFC 9110 §9.3.3).
+    pub store_post: bool,
     /// How long after its lifetime an answer is given where the origin cannot be reached, besides what the answer itself
     /// permits (RFC 9111 §4.2.4).
     pub stale_on_disconnect: Duration,

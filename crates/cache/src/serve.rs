@@ -30,6 +30,7 @@ use crate::{
     entry::{Entry, Head, Variants},
     fetch::{Fetch, Fetched},
     flight::{Flight, Landing, Passenger},
+    language,
     pass::fault,
     plan::{Plan, may_be_given, plan},
     policy::Policy,
@@ -82,6 +83,9 @@ where
             return Answering::Now(Some(answer::ambiguous(ambiguity)));
         }
         let (mut parts, body) = request.into_parts();
+        if self.policy.language_aware {
+            language::normalise(&mut parts.headers);
+        }
         let asked = match Asked::take(&mut parts, !body.is_end_stream()) {
             Ok(asked) => asked,
             Err(bypass) => {

@@ -30,6 +30,13 @@ pub struct Settings {
     /// Keep answers with Set-Cookie like others: only where no cookie is one user's
     #[arg(long, env = "THROUGHLINE_STORE_SET_COOKIE")]
     pub store_set_cookie: bool,
+    /// Read Accept-Language as a list of preferences: order and case make no variants of an answer, the next hop gets it in
+    /// one form, and an answer in the language that a request prefers (Content-Language) answers it
+    #[arg(long, env = "THROUGHLINE_LANGUAGE_AWARE")]
+    pub language_aware: bool,
+    /// Keep what a POST answers with its own target as Content-Location and a lifetime, for GETs that follow
+    #[arg(long, env = "THROUGHLINE_STORE_POST")]
+    pub store_post: bool,
     /// How long after its lifetime an answer is given while the next hop cannot be reached, unless it forbids that; what it
     /// permits by itself (stale-if-error) counts in any case
     #[arg(long, env = "THROUGHLINE_STALE_ON_DISCONNECT", value_name = "DURATION", default_value = "0s", value_parser = service::parse_duration)]
@@ -84,6 +91,8 @@ impl Settings {
         Policy {
             heuristic_freshness: self.heuristic_freshness,
             store_set_cookie: self.store_set_cookie,
+            language_aware: self.language_aware,
+            store_post: self.store_post,
             stale_on_disconnect: self.stale_on_disconnect,
         }
     }

@@ -221,6 +221,11 @@ impl Store {
         self.stripe(key).close(key, flight);
     }
 
+    /// Whether its key was not invalidated since the fetch began.
+    pub(crate) fn is_current(&self, ticket: &Ticket) -> bool {
+        self.stripe(&ticket.key).is_current(&ticket.key, ticket.begun)
+    }
+
     /// Whether an answer with this head would be stored if it were whole by now: neither its key nor a group of it
     /// was invalidated since the fetch began.
     pub(crate) fn admits(&self, ticket: &Ticket, head: &Head) -> bool {

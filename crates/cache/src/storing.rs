@@ -13,6 +13,7 @@ use crate::{
     freshness::Freshness,
     groups::{self, Group},
     key::Key,
+    language,
     policy::Policy,
     vary::{self, Selection, Vary},
 };
@@ -128,7 +129,8 @@ pub(crate) fn may_store(
         return Err(Refusal::Useless);
     }
     let groups = groups::of_answer(&asked.key, fields);
-    Ok(Storable { freshness, selection: Selection::of(names, &asked.fields), for_authorized, groups })
+    let selection = Selection::of(names, &asked.fields).speaking(spoken(policy, fields));
+    Ok(Storable { freshness, selection, for_authorized, groups })
 }
 
 /// What another cache has stored for `key`, under this one's rules and policy: `age` old at `received`, and `delay` in
@@ -147,7 +149,12 @@ pub(crate) fn may_restore(
     let freshness = Freshness::of(&control, fields, guesses, received, received).ok_or(Refusal::Freshness)?;
     let freshness = Freshness { initial_age: age, response_delay: delay, ..freshness };
     let groups = groups::of_answer(key, fields);
+    let selection = selection.speaking(spoken(policy, fields));
     Ok(Storable { freshness, selection, for_authorized: is_for_authorized(&control), groups })
+}
+
+fn spoken(policy: Policy, fields: &HeaderMap) -> Option<String> {
+    if policy.language_aware { language::spoken(fields) } else { None }
 }
 
 /// What says of an answer alone, whoever asked for it, that it must not be kept.

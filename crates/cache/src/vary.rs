@@ -5,6 +5,8 @@
 
 use http::{HeaderMap, HeaderName, header};
 
+use crate::language;
+
 /// Fields that are new on every request; an answer that names one in `Vary` could never be used again.
 const PER_REQUEST: [&str; 3] = ["traceparent", "tracestate", "baggage"];
 
@@ -38,8 +40,21 @@ pub(crate) fn read(fields: &HeaderMap) -> Vary {
 }
 
 /// The values, in one request, of the fields that an answer varies on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Selection(Box<[(HeaderName, Value)]>);
+#[derive(Clone, Debug)]
+pub(crate) struct Selection {
+    parts: Box<[(HeaderName, Value)]>,
+    /// The language that the answer is in, where whoever prefers that may have it, too.
+    spoken: Option<Box<str>>,
+}
+
+/// Two answers of which one takes the other's place.
+impl PartialEq for Selection {
+    fn eq(&self, other: &Selection) -> bool {
+        self.parts == other.parts
+    }
+}
+
+impl Eq for Selection {}
 
 /// A field's lines as one list; `None` where there is none.
 pub(crate) type Value = Option<Box<[u8]>>;
@@ -51,22 +66,35 @@ impl Selection {
             let value = normalised(request, &name).map(Vec::into_boxed_slice);
             (name, value)
         };
-        Selection(names.into_iter().map(with_value).collect())
+        Selection { parts: names.into_iter().map(with_value).collect(), spoken: None }
     }
 
     /// Whether this request would have been answered the same.
     pub(crate) fn matches(&self, request: &HeaderMap) -> bool {
-        self.0.iter().all(|(name, value)| normalised(request, name).as_deref() == value.as_deref())
+        let same =
+            |name: &HeaderName, value: &Value| normalised(request, name).as_deref() == value.as_deref();
+        self.parts.iter().all(|(name, value)| {
+            same(name, value) || name == header::ACCEPT_LANGUAGE && self.is_preferred_by(request)
+        })
+    }
+
+    fn is_preferred_by(&self, request: &HeaderMap) -> bool {
+        self.spoken.as_deref().is_some_and(|spoken| language::preferred(request).as_deref() == Some(spoken))
     }
 
     /// The same, from its parts.
     pub(crate) fn from_parts(parts: Vec<(HeaderName, Value)>) -> Selection {
-        Selection(parts.into())
+        Selection { parts: parts.into(), spoken: None }
     }
 
     /// Its names, in order, each with the value that a request must have to select it.
     pub(crate) fn parts(&self) -> &[(HeaderName, Value)] {
-        &self.0
+        &self.parts
+    }
+
+    /// The same for an answer in this language, for whoever prefers that to all others.
+    pub(crate) fn speaking(self, language: Option<String>) -> Selection {
+        Selection { spoken: language.map(String::into_boxed_str), ..self }
     }
 
     /// Bytes it keeps.
@@ -74,7 +102,7 @@ impl Selection {
         let one = |(name, value): &(HeaderName, Value)| {
             name.as_str().len() + value.as_ref().map_or(0, |value| value.len()) + size_of_val(name) + 16
         };
-        self.0.iter().map(one).sum()
+        self.parts.iter().map(one).sum::<usize>() + self.spoken.as_ref().map_or(0, |spoken| spoken.len())
     }
 }
 
@@ -130,6 +158,24 @@ mod tests {
         check(&[("vary", "accept, *")], None);
         check(&[("vary", "a b")], None);
         check(&[("vary", "TraceParent")], None);
+    }
+
+    #[test]
+    fn who_prefers_its_language_selects_an_answer_that_says_so() {
+        let check = |names: &[&'static str], spoken: Option<&str>, asked: &[(&str, &str)], expected: bool| {
+            let names = names.iter().map(|name| HeaderName::from_static(name)).collect();
+            let stored = fields(&[("accept-language", "de, en"), ("a", "1")]);
+            let selection = Selection::of(names, &stored).speaking(spoken.map(str::to_owned));
+            assert_eq!(selection.matches(&fields(asked)), expected, "{spoken:?} {asked:?}");
+        };
+        let german = ("accept-language", "fr;q=0.5, de");
+        check(&["accept-language"], None, &[german], false);
+        check(&["accept-language"], Some("de"), &[german], true);
+        check(&["accept-language"], Some("en"), &[german], false);
+        check(&["accept-language"], Some("de"), &[("accept-language", "de, fr")], false);
+        check(&["accept-language"], Some("de"), &[], false);
+        check(&["a", "accept-language"], Some("de"), &[german], false);
+        check(&["a", "accept-language"], Some("de"), &[german, ("a", "1")], true);
     }
 
     #[test]

@@ -28,6 +28,8 @@ const PROFILE: &[&str] = &[
     // What RFC 9111 leaves to a site, and the suite takes for granted.
     "--heuristic-freshness",
     "--store-set-cookie",
+    "--language-aware",
+    "--store-post",
 ];
 
 #[tokio::test]

@@ -21,6 +21,9 @@ mod writing;
 /// Answers that fall together.
 mod grouping;
 
+/// What a site may choose.
+mod choices;
+
 /// Many askers, one fetch.
 mod sharing;
 
