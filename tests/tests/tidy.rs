@@ -74,6 +74,7 @@ const PURE: &[&str] = &[
     "crates/telemetry/src/trust.rs",
     "crates/upstream/src/health.rs",
     "crates/upstream/src/pick.rs",
+    "crates/upstream/src/rendezvous.rs",
     "crates/upstream/src/retry.rs",
     "crates/worker/src/address.rs",
     "crates/worker/src/fair.rs",

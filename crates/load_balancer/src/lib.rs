@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use service::{Life, Limits, LimitsLayer};
 use telemetry::{ServerLayer, TrustedPeers};
 use tower::{BoxError, Service, ServiceBuilder};
-use upstream::{Client, Upstream};
+use upstream::{Client, LoadFactor, Upstream};
 
 use crate::{
     proxy::{Edge, Proxy},
@@ -55,12 +55,31 @@ pub struct Settings {
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would print it as a help text")]
     pub upstream: upstream::Settings,
+    /// Most requests at one replica under `--balance hash`, as a ratio to the mean: one more goes to the next replica in its
+    /// key's own order. `off`, or 1 to 100, such as 1.25. Leave it off unless the caches behind share a second level
+    /// (`--redis-url` there): several caches then hold one key, and one may be behind a write by milliseconds, but without
+    /// a second level, or while it is away, by the answer's max-age at most
+    #[arg(
+        long,
+        env = "THROUGHLINE_HASH_LOAD_FACTOR",
+        value_name = "RATIO",
+        default_value = "off",
+        help_heading = "Next hop"
+    )]
+    pub hash_load_factor: LoadFactor,
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would print it as a help text")]
     pub limits: Limits,
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would print it as a help text")]
     pub service: service::Settings,
+}
+
+impl Settings {
+    /// The next hop, with what is told of it here and is no setting of every proxy's.
+    fn next_hop(&self) -> upstream::Settings {
+        upstream::Settings { hash_load_factor: self.hash_load_factor, ..self.upstream.clone() }
+    }
 }
 
 /// Runs the process to its end.
@@ -71,8 +90,8 @@ pub fn run(settings: Settings) -> ExitCode {
 }
 
 async fn open(settings: Settings, life: &mut Life) -> Result<(), service::Error> {
-    let Settings { listen, trusted_peers: trusted, upstream, limits, .. } = settings;
-    let upstream = Upstream::start(upstream).await.map_err(unusable)?;
+    let upstream = Upstream::start(settings.next_hop()).await.map_err(unusable)?;
+    let Settings { listen, trusted_peers: trusted, limits, .. } = settings;
     let asked = upstream.clone();
     life.ready_when("upstream", move || {
         let usable = asked.is_usable().then_some(()).ok_or_else(|| "no replica takes requests".to_owned());

@@ -15,6 +15,8 @@ use upstream::{Upstream, testing::Replica};
 
 use crate::{Settings, layers, proxy::Edge, via::Pseudonym};
 
+/// Which replica a key is sent to.
+mod balance;
 /// Bodies, both ways.
 mod bodies;
 /// Heads: what is passed on, stamped, refused.
@@ -46,7 +48,7 @@ impl Lb {
         let line = ["lb", "--upstream", urls].into_iter().chain(flags.iter().copied());
         let settings = Flags::parse_from(line).settings;
         let address = listener.local_addr().unwrap();
-        let upstream = Upstream::start(settings.upstream).await.unwrap();
+        let upstream = Upstream::start(settings.next_hop()).await.unwrap();
         let edge = Edge { trusted: settings.trusted_peers, pseudonym: Pseudonym::of(fastrand::u64(..)) };
         let (client, limits) = (upstream.client(), settings.limits);
         let task = tokio::spawn(async move {

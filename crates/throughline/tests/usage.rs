@@ -35,7 +35,16 @@ fn usage_errors_exit_64_and_name_the_setting_and_the_accepted_form() {
     check(&["worker", "--database-url", "mysql://x"], 64, &["--database-url", "postgres://"]);
     check(&["http-server", "--threads", "many"], 64, &["--threads <NUMBER>", "a whole number from 1 to 256"]);
     check(&["load-balancer", "--max-body-bytes", "10M"], 64, &["--max-body-bytes <BYTES>", "a whole number"]);
+    let ratio = "`off`, or a number from 1 to 100";
+    check(&["load-balancer", "--hash-load-factor", "0.9"], 64, &["--hash-load-factor <RATIO>", ratio]);
     check(&["cache", "--instance", ""], 64, &["--instance <NAME>"]);
+    let load_balancer =
+        ["load-balancer", "--upstream", "http://127.0.0.1:1", "--admin-listen", "127.0.0.1:0"];
+    check(
+        &[&load_balancer[..], &["--hash-load-factor", "1.25"]].concat(),
+        64,
+        &["`--hash-load-factor` is `1.25`", "`off` unless `--balance` is `hash`"],
+    );
     check(&["cache", "--listen", "8081"], 64, &["--listen <ADDRESS>", "`127.0.0.1:8080`"]);
     check(&["ready", "nowhere"], 64, &["<ADDRESS>", "`127.0.0.1:9901`"]);
     check(&["ready", "127.0.0.1:1", "--wait", "1.5s"], 64, &["--wait <DURATION>", "`500ms`"]);
@@ -63,6 +72,19 @@ fn help_and_version_are_no_errors() {
             &["Process:", "--admin-listen", "THROUGHLINE_ADMIN_LISTEN", "Limits:"],
         );
     }
+}
+
+#[test]
+fn help_says_what_a_hash_load_factor_costs_without_a_shared_second_level() {
+    let words = |output: &Output| {
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let help = words(&throughline(&["load-balancer", "--help"]));
+    for part in ["--hash-load-factor <RATIO>", "Leave it off unless", "--redis-url", "max-age at most"] {
+        assert!(help.contains(part), "{part}: {help}");
+    }
+    assert!(!words(&throughline(&["cache", "--help"])).contains("--hash-load-factor"));
 }
 
 #[test]

@@ -23,6 +23,8 @@ mod pick;
 pub mod proxy_status;
 /// The bounded wait for a place at a replica.
 mod queue;
+/// Which replica a key belongs to.
+mod rendezvous;
 /// Whether a request may be sent a second time.
 mod retry;
 
@@ -58,6 +60,7 @@ pub use client::Client;
 pub use failure::Failure;
 pub use pick::Balance;
 pub use proxy_status::PROXY_STATUS;
+pub use rendezvous::{LoadFactor, LoadFactorError};
 pub use request_body::RequestFault;
 pub use settings::{Address, AddressError, Settings};
 pub use upstream::{StartError, Upstream};

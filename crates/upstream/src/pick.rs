@@ -1,10 +1,14 @@
 //! Choosing a replica: pure functions over what is known of each.
 //!
 //! Promises: a replica that was not tried yet comes before one that was; one that is not ejected before one that is;
-//! one with a free place before a full one (except under `hash`, where waiting for the right one is the point).
+//! one with a free place before a full one (except under `hash` without a load factor, where waiting for the right one
+//! is the point).
 //! Only when nothing else is left is an ejected replica tried ("panic": better a doubtful answer than none).
 
-use crate::latency::{Expected, compared};
+use crate::{
+    latency::{Expected, compared},
+    rendezvous::{self, LoadFactor},
+};
 
 /// How a replica is picked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -50,6 +54,8 @@ pub(crate) struct Wish {
     pub(crate) balance: Balance,
     /// What `hash` hashes; without one it picks as `least-loaded` does.
     pub(crate) key: Option<u64>,
+    /// How far `hash` lets a replica's load be from the mean.
+    pub(crate) load_factor: LoadFactor,
     /// How many picks there were before: whose turn it is.
     pub(crate) turn: u64,
     pub(crate) random: u64,
@@ -111,9 +117,7 @@ fn among(views: &[View], admits: impl Fn(&View) -> bool, wish: Wish) -> Option<u
     match (wish.balance, wish.key) {
         _ if count < 2 => nth(0),
         (Balance::RoundRobin, _) => nth((wish.turn % count as u64) as usize),
-        (Balance::Hash, Some(key)) => {
-            admitted().max_by_key(|(_, view)| rendezvous(key, view.id)).map(|(index, _)| index)
-        }
+        (Balance::Hash, Some(key)) => rendezvous::choose(key, wish.load_factor, admitted()),
         (Balance::LeastLoaded | Balance::Hash, _) => {
             let (one, other) = two_of(count, wish.random);
             let (one, other) = (nth(one)?, nth(other)?);
@@ -135,21 +139,10 @@ fn is_better(one: &View, other: &View) -> bool {
     first * f64::from(one.load + 1) < second * f64::from(other.load + 1)
 }
 
-/// The replica with the highest value gets the key: when one goes, only its keys move (highest random weight).
-fn rendezvous(key: u64, id: u64) -> u64 {
-    mix(key ^ mix(id))
-}
-
-/// Spreads the bits of a number (the finaliser of SplitMix64).
-pub(crate) fn mix(mut bits: u64) -> u64 {
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^ (bits >> 31)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rendezvous::mix;
 
     const FAST: Expected = Expected { seconds: 0.001, certainty: 1.0 };
     const IN: View =
@@ -160,7 +153,7 @@ mod tests {
     const TRIED: View = View { tried: true, ..IN };
 
     fn wish(balance: Balance) -> Wish {
-        Wish { balance, key: Some(7), turn: 0, random: 0, may_probe: true }
+        Wish { balance, key: Some(7), load_factor: LoadFactor::OFF, turn: 0, random: 0, may_probe: true }
     }
 
     fn check(views: &[View], wish: Wish, expected: Option<(usize, Spirit)>) {

@@ -14,7 +14,8 @@ use tokio::sync::Semaphore;
 use crate::{
     health::{Change, Health},
     latency::Latency,
-    pick::{Standing, View, mix},
+    pick::{Standing, View},
+    rendezvous::mix,
 };
 
 /// One address of a next hop.

@@ -4,7 +4,7 @@
 
 use std::{fmt, ops::RangeInclusive, str::FromStr, time::Duration};
 
-use crate::pick::Balance;
+use crate::{pick::Balance, rendezvous::LoadFactor};
 
 /// What is behind, and the bounds of the way there; flattened into each proxy's own settings.
 ///
@@ -27,6 +27,9 @@ pub struct Settings {
     /// How a replica is picked
     #[arg(long, env = "THROUGHLINE_BALANCE", value_name = "POLICY", default_value = "least-loaded")]
     pub balance: Balance,
+    /// How uneven the load may be that keys make: no flag here, since only who knows what its replicas share can offer it.
+    #[arg(skip)]
+    pub hash_load_factor: LoadFactor,
     /// Time between two lookups of the DNS names
     #[arg(long, env = "THROUGHLINE_RESOLVE_INTERVAL", value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub resolve_interval: Duration,

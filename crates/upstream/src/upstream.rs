@@ -12,8 +12,9 @@ use crate::{
     client::Client,
     discover::{self, Directory},
     measure,
-    pick::{self, Spirit, Standing, View, Wish},
+    pick::{self, Balance, Spirit, Standing, View, Wish},
     pool::Pool,
+    rendezvous::LoadFactor,
     replica::Replica,
     retry::Budget,
     settings::Settings,
@@ -87,6 +88,7 @@ impl Upstream {
         let wish = Wish {
             balance: self.settings.balance,
             key,
+            load_factor: self.settings.hash_load_factor,
             turn: self.turn.fetch_add(1, Relaxed),
             random: fastrand::u64(..),
             may_probe,
@@ -134,6 +136,14 @@ fn check(settings: &Settings) -> Result<(), StartError> {
             setting: "--try-timeout",
             value: shown(one),
             expected: format!("at most `--request-timeout` ({})", shown(all)),
+        });
+    }
+    let factor = settings.hash_load_factor;
+    if factor != LoadFactor::OFF && settings.balance != Balance::Hash {
+        return Err(StartError {
+            setting: "--hash-load-factor",
+            value: factor.to_string(),
+            expected: "`off` unless `--balance` is `hash`".to_owned(),
         });
     }
     Ok(())

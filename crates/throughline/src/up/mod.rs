@@ -129,7 +129,9 @@ async fn start(
     let caches = system
         .start(plan::caches(settings.caches, &servers, &otlp_endpoint, settings.redis_url.as_deref()))
         .await?;
-    let edge = system.start(vec![plan::load_balancer(settings.port, &caches, &otlp_endpoint)]).await?[0];
+    let shared = settings.redis_url.is_some();
+    let edge = plan::load_balancer(settings.port, &caches, &otlp_endpoint, shared);
+    let edge = system.start(vec![edge]).await?[0];
     tell.ready(edge, directory, &system.ready().await?);
 
     let files = settings.otlp_endpoint.is_none().then(|| directory.telemetry());

@@ -100,9 +100,13 @@ pub(super) fn caches(
 }
 
 /// Its clients are on this machine: their trace context is believed, so that `curl -H traceparent:…` shows something.
-pub(super) fn load_balancer(port: u16, caches: &[SocketAddr], otlp_endpoint: &str) -> Plan {
+/// `shared`: whether the caches have a Redis in common, so that a hot key may be at several.
+pub(super) fn load_balancer(port: u16, caches: &[SocketAddr], otlp_endpoint: &str, shared: bool) -> Plan {
     let mut arguments = upstream(caches);
     arguments.extend(["--balance", "hash", "--trusted-peers", "loopback"].map(OsString::from));
+    if shared {
+        arguments.extend(["--hash-load-factor", "1.25"].map(OsString::from));
+    }
     Plan { port, ..Plan::new("load_balancer", 1, arguments) }.telling(otlp_endpoint)
 }
 
@@ -134,11 +138,14 @@ mod tests {
             "--upstream http://127.0.0.1:1 --upstream http://127.0.0.1:2"
         );
         assert_eq!(caches[1].name(), "cache-2");
-        let edge = load_balancer(80, &addresses(&[3]), "http://c");
-        assert_eq!(
-            edge.arguments.join(std::ffi::OsStr::new(" ")),
-            "--upstream http://127.0.0.1:3 --balance hash --trusted-peers loopback"
-        );
+        let alone = "--upstream http://127.0.0.1:3 --balance hash --trusted-peers loopback";
+        for (shared, expected) in
+            [(false, alone.to_owned()), (true, format!("{alone} --hash-load-factor 1.25"))]
+        {
+            let edge = load_balancer(80, &addresses(&[3]), "http://c", shared);
+            assert_eq!(edge.arguments.join(std::ffi::OsStr::new(" ")), *expected);
+        }
+        let edge = load_balancer(80, &[], "http://c", false);
         assert_eq!((edge.port, edge.subcommand().as_str()), (80, "load-balancer"));
     }
 
