@@ -83,6 +83,8 @@ pub struct Second {
     failed: Notify,
     /// The highest number of an invalidation that was seen.
     seen: AtomicU64,
+    /// The number up to which others' invalidations have reached memory.
+    heard: AtomicU64,
     /// Who this cache is, among those that share Redis.
     who: String,
     leases: AtomicU64,
@@ -113,6 +115,7 @@ impl Second {
             state: Mutex::new(State { breaker: Breaker::UNKNOWN, undelivered: Message::default() }),
             failed: Notify::new(),
             seen: AtomicU64::new(0),
+            heard: AtomicU64::new(0),
             who: format!("{:016x}", fastrand::u64(..)),
             leases: AtomicU64::new(0),
             fills,
@@ -131,6 +134,11 @@ impl Second {
     /// Whether Redis is asked at present.
     pub fn is_used(&self) -> bool {
         self.state().breaker.is_closed()
+    }
+
+    /// The number of the last invalidation, of any cache, that has reached memory; `None` before the first contact.
+    pub fn heard(&self) -> Option<u64> {
+        Some(self.heard.load(Ordering::SeqCst)).filter(|number| *number > 0)
     }
 
     /// The key of all about one key.

@@ -25,14 +25,8 @@ mod verdict;
 const DEFAULT: &[&str] = &["--attempts", "1"];
 
 /// What RFC 9111 leaves to a site, and the suite takes for granted, as well.
-const PROFILE: &[&str] = &[
-    "--attempts",
-    "1",
-    "--heuristic-freshness",
-    "--store-set-cookie",
-    "--language-aware",
-    "--store-post",
-];
+const PROFILE: &[&str] =
+    &["--attempts", "1", "--heuristic-freshness", "--store-set-cookie", "--language-aware", "--store-post"];
 
 #[tokio::test]
 async fn the_public_suite_finds_the_cache_no_worse_than_before() {

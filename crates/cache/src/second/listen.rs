@@ -83,6 +83,7 @@ impl Second {
             self.apply(told.unwrap_or_default(), missed).await;
             *place = Some(Place { id, number: if more { last.unwrap_or(number) } else { number } });
             self.saw(number);
+            self.heard.store(place.as_ref().map_or(0, |place| place.number), Ordering::SeqCst);
             if !more {
                 self.wait(&mut link, place.as_ref().map_or("0-0", |place| &place.id)).await?;
             }

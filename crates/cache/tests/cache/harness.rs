@@ -301,14 +301,23 @@ impl Running {
 
     /// One that shares what it stores with others in this Redis, and waits for it. Its clock goes.
     pub(crate) async fn sharing(origin: &Origin, redis: &tests::Redis) -> Running {
-        Running::sharing_within(PATIENCE, origin, redis).await
+        Running::sharing_in("test", origin, redis).await
+    }
+
+    /// The same, under a namespace of its own.
+    pub(crate) async fn sharing_in(namespace: &str, origin: &Origin, redis: &tests::Redis) -> Running {
+        Running::sharing_as(namespace, PATIENCE, origin, redis).await
     }
 
     /// The same; a request may be late by so much because of Redis.
     pub(crate) async fn sharing_within(budget: Duration, origin: &Origin, redis: &tests::Redis) -> Running {
+        Running::sharing_as("test", budget, origin, redis).await
+    }
+
+    async fn sharing_as(namespace: &str, budget: Duration, origin: &Origin, redis: &tests::Redis) -> Running {
         let second = SecondSettings {
             url: redis.url(),
-            namespace: "test".to_owned(),
+            namespace: namespace.to_owned(),
             budget,
             object: 1 << 20,
             longest: Duration::from_secs(3600),
@@ -362,6 +371,13 @@ impl Running {
     pub(crate) async fn uses_redis(&self) {
         let second = self.second.as_ref().expect("a second level");
         until(|| "Redis is used".to_owned(), || second.is_used()).await;
+    }
+
+    /// Waits until it has heard of every invalidation that Redis knows of.
+    pub(crate) async fn hears(&self, redis: &tests::Redis, namespace: &str) {
+        let second = self.second.as_ref().expect("a second level");
+        let last = redis.cli(&["GET", &format!("{namespace}:1:n")]).parse().unwrap_or(0);
+        until(|| format!("invalidation {last} is heard"), || second.heard() >= Some(last)).await;
     }
 
     /// Waits until it leaves Redis alone.

@@ -41,3 +41,6 @@ mod faults;
 
 /// Generated histories against a model.
 mod histories;
+
+/// Generated histories of caches that share.
+mod shared;
