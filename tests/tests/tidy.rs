@@ -43,6 +43,7 @@ const PURE: &[&str] = &[
     "crates/cache/src/second/breaker.rs",
     "crates/cache/src/second/form.rs",
     "crates/cache/src/second/message.rs",
+    "crates/cache/src/second/state.rs",
     "crates/cache/src/storing.rs",
     "crates/cache/src/structured.rs",
     "crates/cache/src/validate.rs",

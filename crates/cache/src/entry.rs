@@ -142,6 +142,11 @@ impl Entry {
         self.with_head(self.head.ended(now), self.fetch)
     }
 
+    /// Whether the origin made the other one later. Of one whose age is not known nothing is said.
+    pub(crate) fn is_older_than(&self, other: &Entry, now: SystemTime) -> bool {
+        self.head.freshness.age(now) > other.head.freshness.age(now)
+    }
+
     pub(crate) fn is_fresh(&self, now: SystemTime) -> bool {
         self.head.freshness.is_fresh(now)
     }

@@ -28,7 +28,7 @@ use crate::{
     flight::Flight,
     plan::may_be_given,
     policy::Policy,
-    second::{Lease, Looked, Right, Second, Waiting, Wants},
+    second::{Lease, Message, Right, Second, Waiting, Wants},
     store::{Reserved, Store, Ticket},
     storing::{Refusal, kept_fields, may_store},
     validate, via,
@@ -66,6 +66,8 @@ pub(crate) struct Fetch {
     pub(crate) ticket: Ticket,
     pub(crate) flight: Arc<Flight>,
     pub(crate) second: Option<Arc<Second>>,
+    /// Whether it waits for another cache's fetch.
+    pub(crate) waits: bool,
     /// The right to fetch it for all caches, once it was given.
     pub(crate) lease: OnceLock<Arc<Lease>>,
 }
@@ -111,7 +113,12 @@ impl Fetch {
                 if whole.head.freshness.is_fresh(self.clock.now()) {
                     self.flight.stream(Arc::clone(&whole.head), whole.arriving.declared.is_some());
                 } else {
-                    self.alone();
+                    self.alone_here();
+                }
+                if let (Some(lease), Some(length)) = (self.lease.get(), whole.arriving.declared)
+                    && !lease.takes(length)
+                {
+                    lease.alone();
                 }
                 self.stream(whole, leader).await;
             }
@@ -167,34 +174,35 @@ impl Fetch {
         let wants = if self.asked.authorized { Wants::Answer } else { Wants::Lease };
         let mut waiting = Waiting::default();
         loop {
-            let Looked { entry, right } =
-                second.look(&self.asked, wants, self.policy, self.ticket.fetch()).await;
-            let entry = entry.map(Arc::new);
+            let suits = |entry: &Entry| self.suits(entry);
+            let looked = second.look(&self.asked, wants, self.policy, self.ticket.fetch(), suits).await;
+            let entry = looked.entry.map(Arc::new);
             if let Some(entry) = &entry
-                && self.is_enough(entry)
+                && self.suits(entry)
                 && self.store.put(&self.ticket, Arc::clone(entry))
             {
                 return Ok(Arc::clone(entry));
             }
-            match right {
+            match looked.right {
                 Right::Own(lease) => drop(self.lease.set(lease)),
-                Right::Others if self.asked.shares() => {
-                    waiting.a_while().await;
-                    continue;
-                }
+                Right::Others if self.waits && self.asked.shares() && waiting.a_while().await => continue,
                 Right::Others | Right::Nobodys => {}
             }
-            let received =
-                |entry: &Option<Arc<Entry>>| entry.as_ref().map(|entry| entry.head.freshness.received);
-            return Err(if received(&entry) > received(&stored) { entry } else { stored });
+            let newer = entry.filter(|entry| !self.is_older_than_stored(entry));
+            return Err(newer.or(stored));
         }
     }
 
     /// Whether an answer of the second level makes asking the origin needless. One that may only be given while it is
-    /// validated does not where that is what this fetch is for.
-    fn is_enough(&self, entry: &Arc<Entry>) -> bool {
+    /// validated does not where that is what this fetch is for; and none that is older than what this cache has seen.
+    fn suits(&self, entry: &Entry) -> bool {
         let now = self.clock.now();
-        may_be_given(&self.asked, entry, now) && (self.stored.is_none() || entry.is_fresh(now))
+        let enough = self.stored.is_none() || entry.is_fresh(now);
+        enough && may_be_given(&self.asked, entry, now) && !self.is_older_than_stored(entry)
+    }
+
+    fn is_older_than_stored(&self, entry: &Entry) -> bool {
+        self.stored.as_ref().is_some_and(|stored| entry.is_older_than(stored, self.clock.now()))
     }
 
     /// Sends the request until there is an answer that makes sense: a 304 that is not about the stored answer is
@@ -346,9 +354,15 @@ impl Fetch {
             Fetched::Confirmed(entry, true) if entry.is_fresh(self.clock.now()) => {
                 self.flight.confirm(Arc::clone(entry));
             }
-            Fetched::Stale(entry, _) => self.flight.stand_in(Arc::clone(entry)),
+            Fetched::Stale(entry, _) => {
+                self.lease_failed();
+                self.flight.stand_in(Arc::clone(entry));
+            }
             Fetched::Found(entry) => self.flight.found(Arc::clone(entry)),
-            Fetched::Failed(_) => self.flight.alone(),
+            Fetched::Failed(_) => {
+                self.lease_failed();
+                self.flight.alone();
+            }
             _ => self.alone(),
         }
     }
@@ -356,8 +370,12 @@ impl Fetch {
     /// What is stored is no longer what the origin answers.
     fn supersede(&self) {
         self.store.supersede(&self.asked);
-        if let Some(lease) = self.lease.get() {
-            lease.supersede();
+        match (self.lease.get(), &self.second) {
+            (Some(lease), _) => lease.supersede(),
+            (None, Some(second)) => {
+                second.tell_soon(Message { keys: vec![self.asked.key.clone()], ..Message::default() });
+            }
+            (None, None) => {}
         }
     }
 
@@ -372,9 +390,23 @@ impl Fetch {
 
     /// What came is for the leader only, and so will be what comes for the next ones.
     fn alone(&self) {
+        self.lease_alone();
+        self.alone_here();
+    }
+
+    fn lease_alone(&self) {
         if let Some(lease) = self.lease.get() {
             lease.alone();
         }
+    }
+
+    fn lease_failed(&self) {
+        if let Some(lease) = self.lease.get() {
+            lease.failed();
+        }
+    }
+
+    fn alone_here(&self) {
         self.store.remember_alone(&self.asked.key, self.clock.now());
         self.store.close(&self.asked.key, &self.flight);
         self.flight.alone();
@@ -397,6 +429,7 @@ impl Fetch {
             length += chunk.len() as u64;
             if keeping && !self.has_room(&arriving, length, chunk.len()) {
                 keeping = false;
+                self.lease_alone();
                 self.store.close(&self.asked.key, &self.flight);
                 self.flight.pass();
             }

@@ -22,30 +22,51 @@ pub(crate) enum Plan {
     Refuse(Forward),
 }
 
+/// What a stored answer may do for a request that selects it.
+enum Use {
+    Answer,
+    AnswerStale,
+    /// Be confirmed.
+    Confirm(Forward),
+    Nothing,
+}
+
 /// Decides.
 pub(crate) fn plan(asked: &Asked, variants: Option<&Variants>, now: SystemTime) -> Plan {
     let (why, stored) = match variants.map(|variants| variants.selected_by(asked)) {
         None => (Forward::UriMiss, None),
         Some(None) => (Forward::VaryMiss, None),
-        Some(Some(entry)) if !entry.head.is_allowed_for(asked) => (Forward::Request, None),
-        Some(Some(entry)) => match entry.head.freshness.usable(&asked.control, now) {
-            Ok(()) => return Plan::Answer(Arc::clone(entry)),
-            Err(Unusable::Stale)
-                if asked.shares() && entry.head.freshness.usable_while_revalidating(&asked.control, now) =>
-            {
-                return Plan::AnswerStale(Arc::clone(entry));
-            }
-            Err(Unusable::Stale) => (Forward::Stale, Some(Arc::clone(entry))),
-            Err(Unusable::Request) => (Forward::Request, Some(Arc::clone(entry))),
+        Some(Some(entry)) => match usable(asked, entry, now) {
+            Use::Answer => return Plan::Answer(Arc::clone(entry)),
+            Use::AnswerStale => return Plan::AnswerStale(Arc::clone(entry)),
+            Use::Confirm(why) => (why, Some(Arc::clone(entry))),
+            Use::Nothing => (Forward::Request, None),
         },
     };
     if asked.control.only_if_cached { Plan::Refuse(why) } else { Plan::Fetch { why, stored } }
 }
 
-/// Whether a single entry answers a request, fresh or while it is validated.
-pub(crate) fn may_be_given(asked: &Asked, entry: &Arc<Entry>, now: SystemTime) -> bool {
-    let variants = Variants::with(None, Arc::clone(entry));
-    matches!(plan(asked, Some(&variants), now), Plan::Answer(_) | Plan::AnswerStale(_))
+/// Whether an entry answers a request, fresh or while it is validated.
+pub(crate) fn may_be_given(asked: &Asked, entry: &Entry, now: SystemTime) -> bool {
+    let answers = || matches!(usable(asked, entry, now), Use::Answer | Use::AnswerStale);
+    entry.head.is_selected_by(asked) && answers()
+}
+
+fn usable(asked: &Asked, entry: &Entry, now: SystemTime) -> Use {
+    let freshness = &entry.head.freshness;
+    if !entry.head.is_allowed_for(asked) {
+        return Use::Nothing;
+    }
+    match freshness.usable(&asked.control, now) {
+        Ok(()) => Use::Answer,
+        Err(Unusable::Stale)
+            if asked.shares() && freshness.usable_while_revalidating(&asked.control, now) =>
+        {
+            Use::AnswerStale
+        }
+        Err(Unusable::Stale) => Use::Confirm(Forward::Stale),
+        Err(Unusable::Request) => Use::Confirm(Forward::Request),
+    }
 }
 
 #[cfg(test)]

@@ -8,8 +8,9 @@
 //! Promises: an old answer never comes back after it was dropped (see [`script`]), not even where Redis evicts, forgets, or
 //! is restored from an older state that a cache has seen past; a request is late by Redis by no more than the budget,
 //! and once Redis has failed, not at all; what is unreadable is a miss. A cache learns what others dropped within
-//! milliseconds while Redis answers it, and as soon as Redis answers it again; until then it gives what it has for as
-//! long as its lifetime allows, as every HTTP cache does.
+//! milliseconds while Redis answers it, and as soon as Redis answers it again (a connection that has died
+//! without a word is noticed within 1.25 seconds); until then it gives what it has for as long as its lifetime allows, as
+//! every HTTP cache does.
 //! Refuses: Redis Cluster; answers that could not be kept in memory.
 
 /// Whether Redis is asked at all.
@@ -32,10 +33,13 @@ mod message;
 mod observe;
 /// What runs inside Redis.
 mod script;
+/// Whether Redis is used, and what is still to be dropped there.
+mod state;
 /// Dropping answers, and telling the others.
 mod tell;
 
 use std::{
+    fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -47,17 +51,17 @@ use tokio::{runtime::Handle, sync::Notify};
 
 use crate::{clock::Clock, groups::Group, key::Key, store::Store};
 
-use breaker::Breaker;
 use fill::Fills;
 use link::Links;
 use script::Scripts;
+use state::State;
 
 pub(crate) use lease::Lease;
-pub(crate) use look::{Looked, Right, Waiting, Wants};
+pub(crate) use look::{Right, Waiting, Wants};
 pub(crate) use message::Message;
 
 /// How Redis is used.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     /// Where it is, with what it takes to be let in: `redis://USER:PASSWORD@HOST:PORT/DATABASE`.
     pub url: String,
@@ -69,6 +73,13 @@ pub struct Settings {
     pub object: u64,
     /// How long anything is kept there at most.
     pub longest: Duration,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL may hold a password.
+        f.debug_struct("Settings").field("namespace", &self.namespace).finish_non_exhaustive()
+    }
 }
 
 /// See the module.
@@ -95,13 +106,6 @@ pub struct Second {
     runtime: Handle,
 }
 
-#[derive(Debug)]
-struct State {
-    breaker: Breaker,
-    /// What could not be dropped yet. While there is any, Redis is not asked: it may hold what is wrong.
-    undelivered: Message,
-}
-
 impl Second {
     /// Begins to use Redis for what `memory` keeps, whether it is there or not; made after telemetry has started, on
     /// the runtime that background work runs on. The error is what `--redis-url` must be.
@@ -112,7 +116,7 @@ impl Second {
             observer: observe::Observer::new(links.place()),
             links,
             scripts: Scripts::new(),
-            state: Mutex::new(State { breaker: Breaker::UNKNOWN, undelivered: Message::default() }),
+            state: Mutex::new(State::new()),
             failed: Notify::new(),
             seen: AtomicU64::new(0),
             heard: AtomicU64::new(0),
@@ -133,7 +137,7 @@ impl Second {
 
     /// Whether Redis is asked at present.
     pub fn is_used(&self) -> bool {
-        self.state().breaker.is_closed()
+        self.state().is_used()
     }
 
     /// The number of the last invalidation, of any cache, that has reached memory; `None` before the first contact.

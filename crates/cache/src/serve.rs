@@ -99,7 +99,7 @@ where
             Err(going) if asked.ranged && !going.refused => {
                 let cache = self.clone();
                 Answering::later(async move {
-                    if let Some(response) = cache.find(&asked, &parts.uri).await {
+                    if let Some(response) = cache.find(&asked, &parts.uri, going.stored.as_ref()).await {
                         return response;
                     }
                     parts.headers = asked.fields;
@@ -183,7 +183,9 @@ impl Cache {
             }
             // There may be one in the second level.
             Plan::Refuse(why) if self.second.is_some() && found.is_none() => {
-                Err(Going { why, stored: None, refused: true })
+                // What is stored here is not usable, and no older one is.
+                let stored = stored.and_then(|variants| variants.selected_by(asked)).cloned();
+                Err(Going { why, stored, refused: true })
             }
             Plan::Refuse(why) => Ok(self.refuse(why)),
             Plan::Fetch { why, stored } => Err(Going { why, stored, refused: false }),
@@ -196,13 +198,21 @@ impl Cache {
         answer::only_if_cached(Member::forwarded(why, None))
     }
 
-    /// The answer that another cache has stored, for a request that fetches nothing that could be stored.
-    async fn find(&self, asked: &Asked, target: &Uri) -> Option<Response<AnswerBody>> {
+    /// The answer that another cache has stored, for a request that fetches nothing that could be stored; none that is
+    /// older than what is `stored` here.
+    async fn find(
+        &self,
+        asked: &Asked,
+        target: &Uri,
+        stored: Option<&Arc<Entry>>,
+    ) -> Option<Response<AnswerBody>> {
         let second = self.second.as_ref()?;
         let ticket = self.store.ticket(&asked.key);
-        let entry = Arc::new(second.look(asked, Wants::Answer, self.policy, ticket.fetch()).await.entry?);
-        let given =
-            may_be_given(asked, &entry, self.clock.now()) && self.store.put(&ticket, Arc::clone(&entry));
+        let looked = second.look(asked, Wants::Answer, self.policy, ticket.fetch(), |_| true).await;
+        let (entry, now) = (Arc::new(looked.entry?), self.clock.now());
+        let suits = may_be_given(asked, &entry, now)
+            && !stored.is_some_and(|stored| entry.is_older_than(stored, now));
+        let given = suits && self.store.put(&ticket, Arc::clone(&entry));
         if given { self.give_found(asked, target, entry) } else { None }
     }
 
@@ -222,7 +232,7 @@ impl Cache {
         mut going: Going,
     ) -> Response<AnswerBody> {
         if (asked.head || going.refused)
-            && let Some(response) = self.find(&asked, &target).await
+            && let Some(response) = self.find(&asked, &target, going.stored.as_ref()).await
         {
             return response;
         }
@@ -333,6 +343,7 @@ impl Cache {
             ticket,
             flight,
             second: self.second.clone(),
+            waits: true,
             lease: OnceLock::new(),
         }
     }
@@ -347,7 +358,9 @@ impl Cache {
         (flight, leader): (Arc<Flight>, Passenger),
         collapsed: Option<bool>,
     ) -> Response<AnswerBody> {
-        let fetch = self.fetch(Arc::clone(&asked), target.clone(), stored, ticket, flight);
+        let mut fetch = self.fetch(Arc::clone(&asked), target.clone(), stored, ticket, flight);
+        // Who has waited in vain does not wait again, for whoever waited with it.
+        fetch.waits = collapsed.is_none();
         let (send, fetched) = oneshot::channel();
         tokio::spawn(fetch.run(send).with_context(telemetry::Context::current()));
         let fetched = fetched.await;

@@ -147,7 +147,9 @@ pub(crate) fn may_restore(
     may_be_kept(&control, policy, status, fields)?;
     let guesses = guesses(&control, policy, status);
     let freshness = Freshness::of(&control, fields, guesses, received, received).ok_or(Refusal::Freshness)?;
-    let freshness = Freshness { initial_age: age, response_delay: delay, ..freshness };
+    // Its `Date` says at least how old it is, should Redis's clock have been set back.
+    let initial_age = age.max(freshness.initial_age);
+    let freshness = Freshness { initial_age, response_delay: delay, ..freshness };
     let groups = groups::of_answer(key, fields);
     let selection = selection.speaking(spoken(policy, fields));
     Ok(Storable { freshness, selection, for_authorized: is_for_authorized(&control), groups })

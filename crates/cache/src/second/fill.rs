@@ -25,7 +25,7 @@ const WAITING: usize = 1024;
 const WAITING_BYTES: u64 = 64 << 20;
 
 /// Answers on their way to Redis at once.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 4;
 
 /// How long an answer that the origin can confirm is kept after its lifetime, to be confirmed.
 const TO_CONFIRM: Duration = Duration::from_secs(600);
@@ -52,8 +52,8 @@ pub(super) fn queue() -> (Fills, mpsc::Receiver<Fill>) {
 
 impl Fills {
     pub(super) fn push(&self, fill: Fill, observer: &Observer) {
-        let (length, most) = (fill.entry.length, fill.lease.second.settings.object);
-        if length > most {
+        let length = fill.entry.length;
+        if !fill.lease.takes(length) {
             // Whoever waited for it would wait in vain the next time, too.
             fill.lease.alone();
             return observer.filled(Filled::TooLarge);

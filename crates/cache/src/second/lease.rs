@@ -4,7 +4,10 @@
 //! that of a cache that was killed runs out by itself within [`LEASE_MS`].
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,6 +24,9 @@ use crate::{entry::Entry, key::Key};
 /// How long requests for a key whose answer could not be shared need not wait for each other: as in memory.
 const ALONE: Duration = Duration::from_secs(10);
 
+/// The same where the origin gave no answer: each may find out for itself, and none in turn.
+const FAILED: Duration = Duration::from_secs(1);
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Lease {
@@ -29,21 +35,9 @@ pub(crate) struct Lease {
     /// What it is for: the digest of a selection, or empty where nobody knew of any.
     pub(super) digest: String,
     pub(super) token: String,
-    end: Mutex<End>,
+    /// Let go of, or gone with the answer that was stored under it.
+    ended: AtomicBool,
     renewing: AbortHandle,
-}
-
-/// How it ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    /// Whoever waits may take it.
-    Free,
-    /// Whoever waits goes on by himself.
-    Alone,
-    /// The same, and what is stored is wrong.
-    Gone,
-    /// It went with the answer that was stored under it.
-    Used,
 }
 
 impl Lease {
@@ -55,19 +49,29 @@ impl Lease {
             key: key.clone(),
             digest,
             token,
-            end: Mutex::new(End::Free),
+            ended: AtomicBool::new(false),
             renewing,
         })
     }
 
-    /// What comes is for nobody else.
+    /// What comes is for nobody else: whoever waits goes on by himself, at once.
     pub(crate) fn alone(&self) {
-        self.set(End::Alone);
+        self.end("alone", ALONE);
     }
 
-    /// The origin has answered otherwise than what is stored says.
+    /// Nothing comes: the same.
+    pub(crate) fn failed(&self) {
+        self.end("alone", FAILED);
+    }
+
+    /// The origin has answered otherwise than what is stored says: that goes, too.
     pub(crate) fn supersede(&self) {
-        self.set(End::Gone);
+        self.end("gone", ALONE);
+    }
+
+    /// Whether an answer whose body is so long may be stored under it.
+    pub(crate) fn takes(&self, length: u64) -> bool {
+        length <= self.second.settings.object
     }
 
     /// Has an answer stored, soon.
@@ -79,27 +83,25 @@ impl Lease {
 
     /// It is gone, with the answer that it was for.
     pub(super) fn used(&self) {
-        self.set(End::Used);
+        self.ended.store(true, Ordering::SeqCst);
+        self.renewing.abort();
     }
 
-    fn set(&self, end: End) {
-        *self.end.lock().unwrap_or_else(PoisonError::into_inner) = end;
+    fn end(&self, how: &'static str, length: Duration) {
+        if self.ended.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        self.renewing.abort();
+        let (second, key) = (Arc::clone(&self.second), self.key.clone());
+        let (digest, token) = (self.digest.clone(), self.token.clone());
+        // Should it fail, the lease runs out.
+        self.second.runtime.spawn(async move { second.leave(&key, &digest, &token, how, length).await });
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.renewing.abort();
-        let how = match *self.end.lock().unwrap_or_else(PoisonError::into_inner) {
-            End::Used => return,
-            End::Free => "free",
-            End::Alone => "alone",
-            End::Gone => "gone",
-        };
-        let (second, key) = (Arc::clone(&self.second), self.key.clone());
-        let (digest, token) = (std::mem::take(&mut self.digest), std::mem::take(&mut self.token));
-        // Should it fail, the lease runs out.
-        self.second.runtime.spawn(async move { second.leave(&key, &digest, &token, how, ALONE).await });
+        self.end("free", ALONE);
     }
 }
 
@@ -114,7 +116,7 @@ async fn renew(second: Arc<Second>, key: Key, digest: String, token: String) {
 impl Second {
     async fn leave(&self, key: &Key, digest: &str, token: &str, how: &str, length: Duration) {
         let entry = self.entry_key(key);
-        let asked = self.ask::<i64>("leave", (Way::Fill, PATIENCE), &self.scripts.leave, |script| {
+        let asked = self.ask::<i64>("leave", (Way::Look, PATIENCE), &self.scripts.leave, |script| {
             script.key(entry).arg(token).arg(digest).arg(how).arg(length.as_millis() as u64);
         });
         if let Err(failed) = asked.await {

@@ -24,8 +24,9 @@ use crate::{
     vary::Selection,
 };
 
-/// Questions about one key until its selection is known: a second one where it varies, a third where that has just changed.
-const QUESTIONS: usize = 3;
+/// Questions about one key: a second one where it varies, a third where that has just changed, one more where what is there
+/// does not suit.
+const QUESTIONS: usize = 4;
 
 /// What is wanted besides an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,8 +74,13 @@ impl Waiting {
     const SHORTEST: Duration = Duration::from_millis(2);
     const LONGEST: Duration = Duration::from_millis(50);
 
-    pub(crate) async fn a_while(&mut self) {
+    /// As long as anybody waits: after that each cache asks for itself.
+    const BOUND: Duration = Duration::from_secs(3);
+
+    /// False once it has waited for long enough.
+    pub(crate) async fn a_while(&mut self) -> bool {
         sleep((self.since.elapsed() / 8).clamp(Waiting::SHORTEST, Waiting::LONGEST)).await;
+        self.since.elapsed() < Waiting::BOUND
     }
 }
 
@@ -86,16 +92,17 @@ enum Reply {
 }
 
 impl Second {
-    /// Looks, within the budget; `fetch` numbers the answer among those of memory.
+    /// Looks, within the budget, for an answer that `suits`; `fetch` numbers it among those of memory.
     pub(crate) async fn look(
         self: &Arc<Self>,
         asked: &Asked,
         wants: Wants,
         policy: Policy,
         fetch: u64,
+        suits: impl Fn(&Entry) -> bool,
     ) -> Looked {
         let mut unreadable = false;
-        let looked = self.look_until(asked, wants, policy, fetch, &mut unreadable).await;
+        let looked = self.look_until(asked, wants, policy, fetch, suits, &mut unreadable).await;
         self.observer.looked(match &looked {
             Ok(Looked { entry: Some(_), .. }) => Came::Hit,
             Ok(_) if unreadable => Came::Unreadable,
@@ -111,10 +118,12 @@ impl Second {
         wants: Wants,
         policy: Policy,
         fetch: u64,
+        suits: impl Fn(&Entry) -> bool,
         unreadable: &mut bool,
     ) -> Result<Looked, Failed> {
         let deadline = Instant::now() + self.settings.budget;
         let mut selection = Selection::from_parts(Vec::new());
+        let (mut passed_over, mut unsuited) = (false, None);
         for _ in 0..QUESTIONS {
             let token = match wants {
                 Wants::Answer => String::new(),
@@ -126,14 +135,11 @@ impl Second {
             let reply = self.ask::<Value>("look", (Way::Look, within), &self.scripts.look, |script| {
                 script.key(self.entry_key(&asked.key)).key(self.number_key());
                 script.arg(names(&selection)).arg(&digest).arg(self.group_keys());
-                script.arg(u8::from(*unreadable)).arg(&token).arg(LEASE_MS);
+                script.arg(u8::from(passed_over)).arg(&token).arg(LEASE_MS).arg(seen);
             });
             let reply = match reply.await {
                 Ok(reply) => reply,
-                // It may have been given all the same: what nobody uses is let go of.
-                Err(Failed::TooSlow(_)) if wants == Wants::Lease => {
-                    return Ok(Looked { entry: None, right: Right::Own(self.lease(asked, digest, token)) });
-                }
+                // A lease may have been given all the same, by now or later; nobody knows from which state. It runs out.
                 Err(failed) => return Err(failed),
             };
             let (number, lease, found) = match read(reply).ok_or(Failed::Strange)? {
@@ -151,19 +157,25 @@ impl Second {
             };
             // Of an older state? Who listens notices as well, and drops everything there.
             let Some((form, since)) = found.filter(|_| number >= seen) else {
-                return Ok(Looked { entry: None, right });
+                return Ok(Looked { entry: unsuited, right });
             };
             let since = Duration::from_millis(since);
             let form = form::read(&form).ok();
             let entry = form
                 .and_then(|form| restore(asked, &selection, form, since, policy, self.clock.now(), fetch));
-            if entry.is_some() {
-                return Ok(Looked { entry, right });
+            match entry {
+                Some(entry)
+                    if wants == Wants::Answer || suits(&entry) || !matches!(right, Right::Nobodys) =>
+                {
+                    return Ok(Looked { entry: Some(entry), right });
+                }
+                // The same again, as if it were not there: what takes its place is to be stored.
+                Some(entry) => unsuited = Some(entry),
+                None => *unreadable = true,
             }
-            // The same again, as if it were not there.
-            *unreadable = true;
+            passed_over = true;
         }
-        Ok(Looked::default())
+        Ok(Looked { entry: unsuited, right: Right::Nobodys })
     }
 
     fn lease(self: &Arc<Self>, asked: &Asked, digest: String, token: String) -> Arc<Lease> {

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{groups::Group, key::Key, purge::Selector};
 
-/// Keys that one message names at most; of more, everything is dropped.
+/// What one message names at most, and in how many bytes; of more, everything is dropped.
 const MOST: usize = 4096;
+const MOST_BYTES: usize = 1 << 20;
 
 /// Answers to drop.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,9 +72,15 @@ impl Message {
         self.keys.extend(other.keys);
         self.groups.extend(other.groups);
         self.prefixes.extend(other.prefixes);
+        for keys in [&mut self.keys, &mut self.prefixes] {
+            keys.sort_unstable_by(|one, other| one.text().cmp(other.text()));
+            keys.dedup();
+        }
         self.groups.sort_unstable();
         self.groups.dedup();
-        self.all |= other.all || self.keys.len() + self.groups.len() + self.prefixes.len() > MOST;
+        let bytes: usize = self.keys.iter().chain(&self.prefixes).map(Key::len).sum();
+        let count = self.keys.len() + self.groups.len() + self.prefixes.len();
+        self.all |= other.all || count > MOST || bytes > MOST_BYTES;
         if self.all { Message::ALL } else { Message { soft: false, ..self } }
     }
 
@@ -149,7 +156,13 @@ mod tests {
         let one = |nth: usize| Message { keys: vec![key(&format!("/{nth}"))], ..Message::default() };
         let some = (0..MOST).map(one).fold(Message::default(), Message::and);
         assert_eq!((some.keys.len(), some.all), (MOST, false));
+        assert_eq!(some.clone().and(one(7)), some, "named once");
         assert_eq!(some.and(one(MOST)), Message::ALL);
+        let long = |nth: usize| Message {
+            prefixes: vec![key(&format!("/{nth}{}", "x".repeat(9000)))],
+            ..Message::default()
+        };
+        assert_eq!((0..200).map(long).fold(Message::default(), Message::and), Message::ALL);
         assert_eq!(Message::ALL.and(one(1)), Message::ALL);
     }
 }

@@ -4,6 +4,9 @@
 //! Refuses: keys and values, which may be private. Outside of a request there are no spans.
 
 use std::{
+    collections::BTreeSet,
+    error::Error as _,
+    fmt,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -24,6 +27,16 @@ const SELDOM: Duration = Duration::from_secs(60);
 pub(super) struct Place {
     pub(super) server: (String, Option<u16>),
     pub(super) database: i64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (address, port) = &self.server;
+        match port {
+            Some(port) => write!(f, "{address}:{port}"),
+            None => f.write_str(address),
+        }
+    }
 }
 
 /// What a look came to; the word is that of the metric.
@@ -87,10 +100,14 @@ pub(super) struct Observer {
     looks: Counter<u64>,
     fills: Counter<u64>,
     told_full: Mutex<Option<Instant>>,
+    place: String,
+    /// Reasons that were told since it was last used: each once.
+    told: Mutex<BTreeSet<String>>,
 }
 
 impl Observer {
     pub(super) fn new(place: Place) -> Observer {
+        let told_place = place.to_string();
         let meter = telemetry::meter("cache");
         let counter = |name, unit, description| {
             meter.u64_counter(name).with_unit(unit).with_description(description).build()
@@ -128,6 +145,8 @@ impl Observer {
             looks,
             fills,
             told_full: Mutex::default(),
+            place: told_place,
+            told: Mutex::default(),
         }
     }
 
@@ -151,6 +170,28 @@ impl Observer {
 
     pub(super) fn filled(&self, filled: Filled) {
         self.fills.add(1, &[KeyValue::new(names::CACHE_RESULT, filled.word())]);
+    }
+
+    /// Redis is not used, and why.
+    pub(super) fn not_used(&self, failed: &Failed) {
+        let mut reason = failed.to_string();
+        let mut cause = failed.source();
+        while let Some(error) = cause {
+            reason = format!("{reason}: {error}");
+            cause = error.source();
+        }
+        if self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(reason.clone()) {
+            let (kind, redis) = (failed.kind(), &self.place);
+            tracing::warn!(error.type = kind, exception.message = %reason, redis, "{}", failed.advice());
+        }
+    }
+
+    /// It is well again; it is told when it is `used` once more.
+    pub(super) fn used(&self, used: bool) {
+        if used {
+            self.told.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            tracing::info!(redis = self.place, "Redis is used");
+        }
     }
 
     /// Redis has no memory left, and evicts nothing.

@@ -7,7 +7,7 @@
 //!     mDIGEST            of it: number, time of writing, how long it is fresh, groups
 //!     lDIGEST            a lease: who fetches it, number, until when; or that what comes is for nobody else
 //! NAMESPACE:1:g:GROUP    the number of a group's last invalidation (`all`: of everything's)
-//! NAMESPACE:1:n          the number of the last invalidation of anything
+//! NAMESPACE:1:n          the number of the last invalidation of anything: whole, below 2⁵³
 //! NAMESPACE:1:i          stream: invalidations, each with its number; the last ones
 //! ```
 //!
@@ -21,7 +21,11 @@
 //! number is made anew from the clock, in microseconds, so that it is higher than any before; caches see a gap and
 //! trust their memories no longer.
 //!
-//! Times are Redis's own: caches need not agree on the time. Numbers stay below 2⁵³, where Lua's are exact.
+//! **Numbers never fall.** Whoever asks says the highest one that he has seen. Where the last number is lower, Redis is back
+//! at an older state (restarted from a snapshot, failed over): the next invalidation takes it above that, and drops
+//! everything, as nobody knows what was invalidated since. What bears a number from the future is not valid.
+//!
+//! Times are Redis's own: caches need not agree on the time.
 
 /// A live lease's length in milliseconds, by which others wait too long for a cache that was killed; renewed three
 /// times as often.
@@ -34,11 +38,24 @@ const REMEMBERED: usize = 10_000;
 const COMMON: &str = r"
 local function now_ms() local t = redis.call('TIME'); return t[1] * 1000 + math.floor(t[2] / 1000) end
 local function whole(n) return string.format('%.0f', n) end
--- A key of a kind that is not ours holds nothing.
-local function get(k) local r = redis.pcall('GET', k); if type(r) == 'table' then redis.call('UNLINK', k); return nil end; return tonumber(r or nil) end
-local function ours(k) local kind = redis.call('TYPE', k).ok; if kind ~= 'hash' and kind ~= 'none' then redis.call('UNLINK', k) end end
-local function keep(k, ms) local p = redis.call('PTTL', k); if p < ms then redis.pcall('PEXPIRE', k, whole(ms)) end end
-local function number(k) local n = get(k); if n then return n end; local t = redis.call('TIME'); n = t[1] * 1000000 + t[2]; if redis.pcall('SET', k, whole(n)).err then return nil end; return n end
+-- What is no number of ours, or of a kind that is not ours, holds nothing.
+local function get(k)
+    local r = redis.pcall('GET', k)
+    if type(r) == 'table' then redis.call('UNLINK', k) return nil end
+    local n = r and string.match(r, '^%d+$') and tonumber(r)
+    if n and n < 9e15 then return n end
+end
+local function ours(k) local kind = redis.call('TYPE', k).ok if kind ~= 'hash' and kind ~= 'none' then redis.call('UNLINK', k) end end
+local function keep(k, ms) local p = redis.call('PTTL', k) if p < ms then redis.pcall('PEXPIRE', k, whole(ms)) end end
+-- Made anew where it is missing: from the clock, and above what was seen.
+local function number(k, seen)
+    local n = get(k)
+    if n then return n end
+    local t = redis.call('TIME')
+    n = math.max(t[1] * 1000000 + t[2], tonumber(seen) + 1)
+    if redis.pcall('SET', k, whole(n)).err then return nil end
+    return n
+end
 local function lease(e, d)
     local token, n, till = string.match(redis.call('HGET', e, 'l' .. d) or '', '^(%S+) (%d+) (%d+)$')
     if token and tonumber(till) > now_ms() then return token, tonumber(n) end
@@ -48,22 +65,23 @@ end
 /// Looks for an answer and, where there is none that is fresh, for the right to fetch it.
 ///
 /// `KEYS` e, n; `ARGV` 1 names and 2 digest of the selection (of no name: empty), 3 start of groups' keys,
-/// 4 `1`: what is stored does not count, 5 token of the lease that is wanted, or empty, and 6 its
-/// milliseconds.
-/// Returns number, `vary` and the right names; or number, lease (`own`, `held`, `alone`, `none`), and, where there is an answer, its
-/// form and the milliseconds since it was written.
+/// 4 `1`: what is stored does not count, 5 token of the lease that is wanted, or empty, and 6 its milliseconds, 7 the highest
+/// number seen. Returns number, `vary` and the right names; or number, lease (`own`, `held`, `alone`, `none`), and, where there is
+/// an answer, its form and the milliseconds since it was written.
 const LOOK: &str = r"
 local e, d, now = KEYS[1], ARGV[2], now_ms()
 ours(e)
-local n = number(KEYS[2])
+-- Leases of selections that nobody will ask for again must not pile up.
+if redis.call('HLEN', e) > 100 then redis.call('UNLINK', e) end
+local n = number(KEYS[2], ARGV[7])
 local names = redis.call('HGET', e, 'v')
-if names and names ~= ARGV[1] then return {n, 'vary', names} end
+if names and names ~= ARGV[1] then return {n or 0, 'vary', names} end
 local form, since, fresh
 if names and ARGV[4] ~= '1' then
     local m = redis.call('HGET', e, 'm' .. d) or ''
     local at, written, lasts, groups = string.match(m, '^(%d+) (%d+) (%d+) (.+)$')
     if at then
-        local valid = tonumber(written) <= now
+        local valid = tonumber(written) <= now and n and tonumber(at) <= n
         for group in string.gmatch(groups, '%S+') do
             local last = get(ARGV[3] .. group)
             if not last or last > tonumber(at) then valid = false end
@@ -83,7 +101,7 @@ if not fresh then
     elseif ARGV[5] ~= '' and n then
         local text = ARGV[5] .. ' ' .. whole(n) .. ' ' .. whole(now + tonumber(ARGV[6]))
         local set = redis.pcall('HSET', e, 'l' .. d, text)
-        if type(set) ~= 'table' then keep(e, tonumber(ARGV[6]) * 2); has = 'own' end
+        if type(set) ~= 'table' then keep(e, tonumber(ARGV[6]) * 2) has = 'own' end
     end
 end
 if form then return {n or 0, has, form, since} end
@@ -138,26 +156,28 @@ return 1
 
 /// Drops answers, and tells every cache. Works without memory to spare, too.
 ///
-/// `KEYS` n, i, then those of the keys; `ARGV` 1 who tells, 2 the message, 3 milliseconds for which groups' numbers are kept, then groups'
-/// keys. Returns the number.
+/// `KEYS` n, i, then those of the keys; `ARGV` 1 who tells, 2 the message, 3 milliseconds for which groups' numbers are kept,
+/// 4 the highest number seen, 5 the key of the group of everything, then those of groups. Returns the number.
 const INVALIDATE: &str = r"
-local n = get(KEYS[1])
-if n then n = n + 1; redis.call('SET', KEYS[1], whole(n)) else n = number(KEYS[1]) end
+local last, seen = get(KEYS[1]), tonumber(ARGV[4])
+local n
+if last then n = math.max(last, seen) + 1 redis.call('SET', KEYS[1], whole(n)) else n = number(KEYS[1], ARGV[4]) end
 for i = 3, #KEYS do redis.call('UNLINK', KEYS[i]) end
-for i = 4, #ARGV do redis.call('SET', ARGV[i], whole(n), 'PX', ARGV[3]) end
+for i = 6, #ARGV do redis.call('SET', ARGV[i], whole(n), 'PX', ARGV[3]) end
+if last and last < seen then redis.call('SET', ARGV[5], whole(n), 'PX', ARGV[3]) end
 local function tell() return redis.pcall('XADD', KEYS[2], 'MAXLEN', '~', 'REMEMBERED', '*', 'n', whole(n), 'by', ARGV[1], 'm', ARGV[2]) end
 local told = tell()
-if type(told) == 'table' and told.err then redis.call('UNLINK', KEYS[2]); tell() end
+if type(told) == 'table' and told.err then redis.call('UNLINK', KEYS[2]) tell() end
 return n
 ";
 
 /// What was invalidated after a place in the stream.
 ///
-/// `KEYS` n, i; `ARGV` 1 the place, or empty for its end. Returns number, place, and the invalidations: a list of lists of `n`, `by`, `m`.
+/// `KEYS` n, i; `ARGV` 1 the place, or empty for its end, 2 the highest number seen. Returns number, place, and the invalidations: a list of lists of `n`, `by`, `m`.
 const SINCE: &str = r"
 local kind = redis.call('TYPE', KEYS[2]).ok
 if kind ~= 'stream' and kind ~= 'none' then redis.call('UNLINK', KEYS[2]) end
-local n, place, found = number(KEYS[1]), ARGV[1], {}
+local n, place, found = number(KEYS[1], ARGV[2]), ARGV[1], {}
 if place == '' then
     place = '0-0'
     local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)

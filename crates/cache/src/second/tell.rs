@@ -1,10 +1,13 @@
 //! Dropping answers in Redis, and telling the other caches.
 //!
 //! Promises: what cannot be dropped at once is remembered, and nothing is read from Redis before it is dropped there;
-//! it goes on although the request that asks for it has left. What is remembered dies with the process: should that
+//! it goes on although the request that asks for it has left; when it is done, nothing of it is in this cache's memory. What is remembered dies with the process: should that
 //! happen while Redis is away, what is wrong stays there for its lifetime.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use opentelemetry::context::FutureExt as _;
 use redis::{Cmd, aio::ConnectionLike as _};
@@ -37,7 +40,14 @@ impl Second {
         let second = Arc::clone(self);
         let telling =
             async move { second.deliver(message).await }.with_context(telemetry::Context::current());
-        matches!(timeout(patience, self.runtime.spawn(telling)).await, Ok(Ok(true)))
+        match timeout(patience, self.runtime.spawn(telling)).await {
+            Ok(told) => told.unwrap_or(false),
+            Err(_elapsed) => {
+                // From here on it is undelivered, and nobody waits for the next one.
+                self.leave_alone(&Failed::TooSlow(patience));
+                false
+            }
+        }
     }
 
     /// The same where nobody waits.
@@ -47,53 +57,53 @@ impl Second {
     }
 
     async fn deliver(&self, message: Message) -> bool {
-        let Some(message) = self.remember_if_left_alone(message) else { return false };
+        let Some(number) = self.state().begin(message.clone()) else { return false };
         match self.drop_there(&message, PATIENCE).await {
-            Ok(()) => true,
+            Ok(()) => {
+                self.state().done(number);
+                true
+            }
             Err(failed) => {
-                self.leave_alone(&failed, message);
+                let news = self.state().is_not_done(number);
+                if news {
+                    self.leave_alone(&failed);
+                }
                 false
             }
         }
     }
 
-    /// Remembers what is to be dropped if Redis is left alone; gives it back if it is not.
-    fn remember_if_left_alone(&self, message: Message) -> Option<Message> {
-        let mut state = self.state();
-        if state.breaker.is_closed() {
-            return Some(message);
-        }
-        state.undelivered = std::mem::take(&mut state.undelivered).and(message);
-        None
-    }
-
-    /// Drops it, whether Redis is left alone or not.
+    /// Drops it in Redis, whether that is left alone or not, and then from memory once more: what was looked for
+    /// before it was gone there, by a request that began after it had gone here, may have come in again.
     pub(super) async fn drop_there(&self, message: &Message, patience: Duration) -> Result<(), Failed> {
-        let longest = u64::try_from(self.settings.longest.as_millis()).unwrap_or(u64::MAX);
-        let number: u64 = self
-            .run("invalidate", (Way::Look, patience), &self.scripts.invalidate, |script| {
-                script.key(self.number_key()).key(self.stream_key());
-                message.keys.iter().for_each(|key| {
-                    script.key(self.entry_key(key));
-                });
-                script.arg(&self.who).arg(message.write()).arg(longest);
-                let groups = Second::groups(&message.groups).skip(usize::from(!message.all));
-                groups.for_each(|group| {
-                    script.arg(self.group_keys() + &group);
-                });
-            })
-            .await?;
-        self.saw(number);
+        // Before the others hear of it, or they would fetch from what is still there.
         for prefix in &message.prefixes {
             timeout(SCANNING, self.drop_prefix(prefix.text()))
                 .await
                 .map_err(|_elapsed| Failed::TooSlow(SCANNING))??;
         }
+        let longest = u64::try_from(self.settings.longest.as_millis()).unwrap_or(u64::MAX);
+        let (_, number) = self
+            .run::<u64>("invalidate", (Way::Look, patience), &self.scripts.invalidate, |script| {
+                script.key(self.number_key()).key(self.stream_key());
+                message.keys.iter().for_each(|key| {
+                    script.key(self.entry_key(key));
+                });
+                script.arg(&self.who).arg(message.write()).arg(longest);
+                script.arg(self.seen.load(Ordering::SeqCst)).arg(self.group_keys() + "all");
+                let groups = Second::groups(&message.groups).skip(usize::from(!message.all));
+                groups.for_each(|group| {
+                    script.arg(self.group_keys() + &group);
+                });
+            })
+            .await;
+        self.saw(number?);
+        self.drop_here(vec![message.clone()], false).await;
         Ok(())
     }
 
     async fn drop_prefix(&self, prefix: &str) -> Result<(), Failed> {
-        let Some(mut link) = self.links.link(Way::Fill) else { return Err(Failed::LeftAlone) };
+        let Some((_, mut link)) = self.links.link(Way::Fill) else { return Err(Failed::LeftAlone) };
         let pattern = format!("{}:1:e:{}*", glob(&self.settings.namespace), glob(prefix));
         let mut cursor = 0_u64;
         loop {

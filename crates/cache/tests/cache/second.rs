@@ -1,6 +1,12 @@
 //! What caches share in a real Redis.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use tests::Redis;
 
@@ -364,4 +370,57 @@ async fn where_an_invalidation_may_have_been_missed_memory_is_asked_to_be_confir
     }
     count = origin.count();
     assert_eq!(count, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_among_readers_leaves_nothing_old() {
+    let version = Arc::new(AtomicUsize::new(0));
+    let (_redis, _origin, one, other) = two(move |seen| match seen.method.as_str() {
+        "GET" => reply(200, &[FRESH], version.load(Ordering::SeqCst).to_string()),
+        _ => reply(200, &[], version.fetch_add(1, Ordering::SeqCst).to_string()),
+    })
+    .await;
+    let done = Arc::new(AtomicBool::new(false));
+    let readers: Vec<_> = [&one, &one, &one, &other]
+        .map(|cache| {
+            let (cache, done) = (cache.clone(), Arc::clone(&done));
+            tokio::spawn(async move {
+                while !done.load(Ordering::SeqCst) {
+                    cache.get("/a").await;
+                }
+            })
+        })
+        .into();
+    for write in 1..=100 {
+        one.ask("PUT", "/a", &[]).await;
+        let got = one.get("/a").await;
+        assert_eq!(got.text(), write.to_string(), "{got:?}");
+    }
+    done.store(true, Ordering::SeqCst);
+    for reader in readers {
+        reader.await.expect("a reader reads");
+    }
+}
+
+#[tokio::test]
+async fn what_a_cache_has_seen_is_not_replaced_by_what_is_older_in_redis() {
+    // What a request for something fresh brings: stale at once, or not to be stored.
+    for second in ["max-age=60", "no-store"] {
+        let answer = move |seen: &Seen| match seen.nth {
+            0 => reply(200, &[FRESH, ("etag", "\"0\"")], "0"),
+            nth => {
+                let tag = format!("\"{nth}\"");
+                reply(200, &[("cache-control", second), ("age", "60"), ("etag", &tag)], nth.to_string())
+            }
+        };
+        let (redis, _origin, one, other) = two(answer).await;
+        stored(&one, &redis, "/a").await;
+        let asked = one.ask("GET", "/a", &[("cache-control", "no-cache")]).await;
+        assert_eq!(asked.text(), "1");
+        let got = one.get("/a").await;
+        assert_eq!(got.text(), "2", "{second}: {got:?}");
+        let right = || redis.cli(&["HGET", "test:1:e:http://e/a", "m"]).split(' ').nth(2) != Some("60000");
+        until(|| format!("{second}: what is older is gone"), right).await;
+        assert_ne!(other.get("/a").await.text(), "0", "{second}");
+    }
 }
