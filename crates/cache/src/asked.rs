@@ -3,6 +3,7 @@
 //! Promises: a request that this cache does not understand wholly has a [`Bypass`], and is passed through untouched.
 
 use http::{HeaderMap, HeaderName, Method, header, request::Parts};
+use service::Interim;
 
 use crate::{
     cache_control::{self, CacheControl},
@@ -35,6 +36,8 @@ pub(crate) struct Asked {
     pub(crate) ranged: bool,
     /// Its fields, for `Vary` and its conditions.
     pub(crate) fields: HeaderMap,
+    /// Where interim responses to it go, once it goes forward.
+    pub(crate) interim: Option<Interim>,
 }
 
 /// Why a request is passed through untouched; the word is that of `throughline.cache.reason`.
@@ -102,6 +105,7 @@ impl Asked {
             // Of a HEAD it means nothing (RFC 9110 §14.2).
             ranged: request.method == Method::GET && has(header::RANGE),
             fields: std::mem::take(&mut request.headers),
+            interim: None,
         })
     }
 

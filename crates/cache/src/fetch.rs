@@ -26,6 +26,7 @@ use crate::{
     clock::Clock,
     entry::{Entry, Head, PIECE, gathered},
     flight::Flight,
+    pass_interim,
     plan::may_be_given,
     policy::Policy,
     second::{Lease, Message, Right, Second, Waiting, Wants},
@@ -272,6 +273,7 @@ impl Fetch {
         *request.uri_mut() = self.target.clone();
         *request.headers_mut() = self.asked.fields.clone();
         via(request.headers_mut());
+        pass_interim(&mut request, self.asked.interim.clone());
         request
     }
 

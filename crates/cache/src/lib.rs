@@ -3,16 +3,17 @@
 //!
 //! Promises: never a wrong hit. What it is not sure of is passed through untouched; memory is bounded in bytes. Caches
 //! that share a Redis share what they have stored, and what writes have made wrong.
-//! Stale answers are given only where the answer itself or a setting permits it. Refuses: storing parts; guessing lifetimes,
-//! unless told to.
+//! Stale answers are given only where the answer itself or a setting permits it. Interim responses (1xx) go to the
+//! request that asked the origin, to nobody who waits with it, and into no store. Refuses: storing parts; guessing
+//! lifetimes, unless told to.
 //!
 //! A request's way: [`asked`] reads it, [`plan`] decides with what is in the [`store`], [`serve`] carries that out by
 //! a [`fetch`], which others may share as a [`flight`] and which looks into the [`second`] level first. The rules are pure and stand apart.
 
 use std::{process::ExitCode, sync::Arc};
 
-use http::{HeaderMap, HeaderValue, header};
-use service::LimitsLayer;
+use http::{HeaderMap, HeaderValue, Request, header};
+use service::{Interim, LimitsLayer};
 use telemetry::ServerLayer;
 use tower::Layer;
 
@@ -141,4 +142,11 @@ fn not_redis(expected: &'static str) -> service::Error {
 /// Says that a message came through here (RFC 9110 §7.6.3).
 fn via(fields: &mut HeaderMap) {
     fields.append(header::VIA, HeaderValue::from_static("1.1 cache"));
+}
+
+/// Has interim responses to `request` passed on to the client for which it is made.
+fn pass_interim<B>(request: &mut Request<B>, interim: Option<Interim>) {
+    if let Some(interim) = interim {
+        upstream::on_interim(request, move |status, fields| interim.send(status, fields));
+    }
 }

@@ -17,6 +17,7 @@ use crate::{
     groups,
     invalidate::{self, Outcome as Written},
     key::Key,
+    pass_interim,
     posted::Posted,
     record::Outcome,
     second::{Message, Second},
@@ -32,6 +33,7 @@ impl Cache {
         *request.method_mut() = Method::HEAD;
         *request.uri_mut() = target;
         *request.headers_mut() = asked.fields;
+        pass_interim(&mut request, asked.interim);
         self.record.tell(Outcome::Miss, Some(why.word()), None);
         match self.send(request, asked.key.digest()).await {
             Ok(response) => self.passed(response, why),
@@ -78,6 +80,8 @@ impl Cache {
         B::Error: Into<RequestFault>,
     {
         via(request.headers_mut());
+        let interim = request.extensions_mut().remove();
+        pass_interim(&mut request, interim);
         self.client.send(request, Some(hash)).await
     }
 

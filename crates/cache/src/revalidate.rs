@@ -83,7 +83,7 @@ fn result(outcome: Outcome) -> KeyValue {
 
 /// The request as it would be without what its client has already.
 fn unconditional(asked: &Asked) -> Asked {
-    let mut asked = Asked { conditional: false, ..asked.clone() };
+    let mut asked = Asked { conditional: false, interim: None, ..asked.clone() };
     asked.fields.remove(header::IF_NONE_MATCH);
     asked.fields.remove(header::IF_MODIFIED_SINCE);
     asked

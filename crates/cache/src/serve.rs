@@ -86,7 +86,7 @@ where
         if self.policy.language_aware {
             language::normalise(&mut parts.headers);
         }
-        let asked = match Asked::take(&mut parts, !body.is_end_stream()) {
+        let mut asked = match Asked::take(&mut parts, !body.is_end_stream()) {
             Ok(asked) => asked,
             Err(bypass) => {
                 let request = Request::from_parts(parts, body.map_err(fault));
@@ -106,7 +106,10 @@ where
                     cache.bypass(Request::from_parts(parts, body.map_err(fault)), Bypass::Range).await
                 })
             }
-            Err(forward) => Answering::later(self.clone().forward(asked, parts.uri, stored, forward)),
+            Err(forward) => {
+                asked.interim = parts.extensions.remove();
+                Answering::later(self.clone().forward(asked, parts.uri, stored, forward))
+            }
         }
     }
 }

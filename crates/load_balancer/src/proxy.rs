@@ -1,4 +1,5 @@
-//! One request through the edge: let in or refused, stamped, sent on, its answer handed back.
+//! One request through the edge: let in or refused, stamped, sent on, its answer handed back, interim ones (1xx) before
+//! it.
 
 use std::sync::Arc;
 
@@ -6,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::{BodyExt, Either, Full};
 use hyper::body::Incoming;
-use service::{LimitedBody, RequestBodyError};
+use service::{Interim, LimitedBody, RequestBodyError};
 use telemetry::{Peer, Problem, Scope, TrustedPeers};
 use upstream::{Client, PROXY_STATUS, RequestFault, proxy_status};
 
@@ -54,6 +55,9 @@ pub(crate) async fn pass(proxy: Arc<Proxy>, mut request: Request<LimitedBody<Inc
         return refuse(refusal).map(Either::Right);
     }
     stamp(edge, &mut request);
+    if let Some(interim) = request.extensions_mut().remove::<Interim>() {
+        upstream::on_interim(&mut request, move |status, fields| interim.send(status, fields));
+    }
     let key = key(&request);
     match client.send(request.map(|body| body.map_err(fault)), Some(key)).await {
         Ok(mut response) => {

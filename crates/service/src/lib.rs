@@ -7,6 +7,8 @@
 mod admin;
 /// Accepting connections and serving HTTP on them: one acceptor, N threads.
 mod http;
+/// Interim responses, past hyper to the client.
+mod interim;
 /// A process from its start to its exit code.
 mod life;
 /// The bounds of a public listener.
@@ -18,6 +20,7 @@ mod settings;
 /// Whether the process has been asked to stop, and who asks.
 mod stop;
 
+pub use interim::Interim;
 pub use life::{Error, Identity, Life, run};
 pub use limits::{Limited, LimitedBody, LimitedFuture, Limits, LimitsLayer, RequestBodyError};
 pub use settings::{Settings, parse_address, parse_duration, parse_number};

@@ -16,6 +16,7 @@ use crate::{
     attempt::{self, AttemptError, Bounds},
     failure::Failure,
     fields,
+    interim::OnInterim,
     pick::Spirit,
     pool::Pool,
     queue,
@@ -44,8 +45,9 @@ impl Client {
     }
 
     /// Picks, waits, attempts, retries where that is safe. Strips hop-by-hop fields both ways; injects the trace;
-    /// records queue, upstream, attempts and replica in the current [`Scope`]. `key`: what consistent hashing hashes.
-    pub async fn send<B>(&self, request: Request<B>, key: Option<u64>) -> Result<Response<Body>, Failure>
+    /// records queue, upstream, attempts and replica in the current [`Scope`]; tells interim responses as
+    /// [`on_interim`](crate::on_interim) says. `key`: what consistent hashing hashes.
+    pub async fn send<B>(&self, mut request: Request<B>, key: Option<u64>) -> Result<Response<Body>, Failure>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<RequestFault>,
@@ -54,9 +56,10 @@ impl Client {
         if let Some(scope) = &scope {
             scope.proxy();
         }
+        let interim = request.extensions_mut().remove::<OnInterim>();
         let request = prepare(request).await.map_err(Failure::request)?;
         self.upstream.budget.serve();
-        let mut way = Way::new(&self.upstream, scope, key, &request);
+        let mut way = Way::new(&self.upstream, scope, key, interim, &request);
         let mut next = Next { request, ended: None, _budget: None };
         loop {
             let (replica, spirit) = way.choose().ok_or_else(Failure::no_replica)?;
@@ -90,6 +93,9 @@ impl Client {
             resend_count: way.made - 1,
             retry_reason: next.ended.map(Ended::reason),
         });
+        if let Some(interim) = &way.interim {
+            interim.listen(&mut request);
+        }
         let pool = self.pool.clone();
         let mut visit = Some(visit);
         let once = tower::service_fn(move |request| {
@@ -113,6 +119,7 @@ struct Way<'a> {
     upstream: &'a Upstream,
     scope: Option<Scope>,
     key: Option<u64>,
+    interim: Option<OnInterim>,
     idempotent: bool,
     /// Kept whole: the request may be written again.
     repeatable: bool,
@@ -126,12 +133,14 @@ impl<'a> Way<'a> {
         upstream: &'a Upstream,
         scope: Option<Scope>,
         key: Option<u64>,
+        interim: Option<OnInterim>,
         request: &Request<RequestBody>,
     ) -> Way<'a> {
         Way {
             upstream,
             scope,
             key,
+            interim,
             idempotent: retry::is_idempotent(request.method()),
             repeatable: matches!(request.body(), RequestBody::Kept(_)),
             deadline: Instant::now() + upstream.settings.request_timeout(),

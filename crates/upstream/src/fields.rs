@@ -48,6 +48,11 @@ pub(crate) fn strip_response(headers: &mut HeaderMap) -> bool {
     chunked_only
 }
 
+/// Strips an interim response, which has no body whose length could be said (RFC 9110 §8.6).
+pub(crate) fn strip_interim(headers: &mut HeaderMap) {
+    strip(headers, |name| RESPONSE.contains(name) || name == header::CONTENT_LENGTH);
+}
+
 /// Whether an answer with a body says where that ends, other than by the end of the connection.
 pub(crate) fn is_framed(headers: &HeaderMap) -> bool {
     headers.contains_key(header::TRANSFER_ENCODING) || headers.contains_key(header::CONTENT_LENGTH)
@@ -109,6 +114,20 @@ mod tests {
         check(&[("proxy-authorization", "x"), ("proxy-connection", "x"), ("proxy", "x")], &[]);
         check(&[("transfer-encoding", "chunked"), ("expect", "100-continue")], &[]);
         check(&[("connection", "\"?,,"), ("x-other", "1")], &["x-other"]);
+    }
+
+    #[test]
+    fn an_interim_response_keeps_what_is_end_to_end() {
+        let mut headers = map(&[
+            ("link", "</a>"),
+            ("connection", "x-hop"),
+            ("x-hop", "1"),
+            ("keep-alive", "timeout=5"),
+            ("transfer-encoding", "chunked"),
+            ("content-length", "5"),
+        ]);
+        strip_interim(&mut headers);
+        assert_eq!(names(&headers), ["link"]);
     }
 
     #[test]

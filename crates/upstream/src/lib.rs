@@ -17,6 +17,8 @@ mod attempt;
 mod client;
 /// What is answered when there is no answer from behind.
 mod failure;
+/// What comes before an answer.
+mod interim;
 /// Choosing a replica.
 mod pick;
 /// Which proxy says what of an answer.
@@ -58,6 +60,7 @@ pub use ambiguity::Ambiguity;
 pub use answer::{Body, BodyError, EndsByClose};
 pub use client::Client;
 pub use failure::Failure;
+pub use interim::on_interim;
 pub use pick::Balance;
 pub use proxy_status::PROXY_STATUS;
 pub use rendezvous::{LoadFactor, LoadFactorError};

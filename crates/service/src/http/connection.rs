@@ -1,5 +1,6 @@
 //! One connection, from its acceptance to its end: hyper serves, this keeps the time, knows the peer, ends the
-//! connection in good order when the process drains, and says what hyper refuses by itself.
+//! connection in good order when the process drains, and says what hyper refuses by itself. An answer waits until the
+//! interim responses that came before it (see `interim`) are with the socket.
 //!
 //! A client that ends its side while its request is being served counts as one that has left (hyper's `half_close` is
 //! off): its request is cancelled, and with it what was asked of the next hop.
@@ -116,6 +117,11 @@ impl Course {
         let mut draining = std::pin::pin!(self.draining.begun());
         let mut registered = false;
         std::future::poll_fn(|cx| {
+            // Once only: a task's waker stays the same, and the flag tells the rest.
+            if !std::mem::replace(&mut registered, true) {
+                self.seen.interim.wake_by(cx.waker());
+                let _ = draining.as_mut().poll(cx);
+            }
             let mut fired = false;
             loop {
                 // Before hyper goes on, so that an answer begun from now on says `connection: close`. What is idle is
@@ -128,10 +134,6 @@ impl Course {
                 }
                 if let Poll::Ready(end) = connection.as_mut().poll(cx) {
                     return Poll::Ready(Ok(end));
-                }
-                // Polled once only: a task's waker stays the same, and the flag tells the rest.
-                if !std::mem::replace(&mut registered, true) {
-                    let _ = draining.as_mut().poll(cx);
                 }
                 let draining = self.draining.is_draining();
                 match pace.step(&self.seen, draining, fired, &self.limits, Instant::now) {
@@ -172,7 +174,8 @@ fn refuse(peer: SocketAddr, kind: &'static str, error: Option<&(dyn Error + 'sta
     tracing::warn!(peer = %peer, error.r#type = kind, error, "unreadable head refused");
 }
 
-/// Tells the peer to each request, and what happens to the connection's [`Seen`].
+/// Tells the peer to each request, gives it the way for its interim responses, and tells what happens to the
+/// connection's [`Seen`].
 #[derive(Clone)]
 struct Observed<S> {
     inner: S,
@@ -186,12 +189,16 @@ where
 {
     type Response = Response<ObservedBody<R>>;
     type Error = S::Error;
-    type Future = ObservedFuture<Oneshot<S, Request<Incoming>>>;
+    type Future = ObservedFuture<Oneshot<S, Request<Incoming>>, R>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let in_flight = InFlight::new(&self.seen, request.version());
         request.extensions_mut().insert(self.peer);
-        ObservedFuture { inner: Oneshot::new(self.inner.clone(), request), in_flight: Some(in_flight) }
+        if request.version() == http::Version::HTTP_11 {
+            request.extensions_mut().insert(self.seen.interim.begin());
+        }
+        let inner = Oneshot::new(self.inner.clone(), request);
+        ObservedFuture { inner, held: None, in_flight: Some(in_flight) }
     }
 }
 
@@ -223,14 +230,16 @@ impl Drop for InFlight {
 }
 
 pin_project_lite::pin_project! {
-    struct ObservedFuture<F> {
+    struct ObservedFuture<F, R> {
         #[pin]
         inner: F,
+        // The answer, while what has come before it waits to be written.
+        held: Option<Box<Response<R>>>,
         in_flight: Option<InFlight>,
     }
 }
 
-impl<F, R, E> Future for ObservedFuture<F>
+impl<F, R, E> Future for ObservedFuture<F, R>
 where
     F: Future<Output = Result<Response<R>, E>>,
 {
@@ -238,7 +247,18 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let response = ready!(this.inner.poll(cx))?;
+        let response = match this.held.take() {
+            Some(held) => *held,
+            None => ready!(this.inner.poll(cx))?,
+        };
+        if let Some(InFlight { seen, .. }) = &this.in_flight {
+            if seen.interim.waits() {
+                // hyper flushes next: then the socket takes what waits, and wakes this task.
+                *this.held = Some(Box::new(response));
+                return Poll::Pending;
+            }
+            seen.interim.answered();
+        }
         let in_flight = this.in_flight.take();
         Poll::Ready(Ok(response.map(|inner| ObservedBody { inner, in_flight })))
     }

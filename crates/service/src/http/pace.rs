@@ -5,13 +5,16 @@
 //! a head must be complete within `header_timeout` of its first byte.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use tokio::time::Instant;
 
-use crate::Limits;
+use crate::{Limits, interim::Outlet};
 
 /// How long a connection that was just accepted may take for its first byte when draining begins: its client believes
 /// to be connected and is about to send.
@@ -32,6 +35,8 @@ pub(super) struct Seen {
     /// The client does not take in what is being sent.
     writing: AtomicBool,
     farewell: AtomicU8,
+    /// What is to go to the client past hyper; it has no part in the pace.
+    pub(super) interim: Arc<Outlet>,
 }
 
 impl Seen {

@@ -1,6 +1,6 @@
-//! A socket that tells when bytes come, and that is closed gently: dropped while the client may still be sending, it
-//! reads on for a moment. Closing at once would reset the connection, and the client could lose the answer that it
-//! has not read yet (RFC 9112 §9.6).
+//! A socket that tells when bytes come, writes interim responses (see `interim`) between what hyper writes, and is closed
+//! gently: dropped while the client may still be sending, it reads on for a moment. Closing at once would reset the
+//! connection, and the client could lose the answer that it has not read yet (RFC 9112 §9.6).
 
 use std::{
     io,
@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::{Buf as _, Bytes};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
@@ -30,13 +31,15 @@ pub(super) struct Socket {
     /// Taken by `drop` only.
     open: Option<(TcpStream, OwnedSemaphorePermit)>,
     seen: Arc<Seen>,
+    /// Interim responses that have begun to be written: nothing else may come in between.
+    interim: Bytes,
     /// The client has ended the connection, or it is broken: there is nobody to be gentle with.
     over: bool,
 }
 
 impl Socket {
     pub(super) fn new(stream: TcpStream, permit: OwnedSemaphorePermit, seen: Arc<Seen>) -> Self {
-        Self { open: Some((stream, permit)), seen, over: false }
+        Self { open: Some((stream, permit)), seen, interim: Bytes::new(), over: false }
     }
 
     fn stream(&mut self) -> Pin<&mut TcpStream> {
@@ -47,6 +50,27 @@ impl Socket {
         self.seen.writing(result.is_pending());
         self.over |= matches!(result, Poll::Ready(Err(_)));
         result
+    }
+
+    /// Takes the interim responses that wait. Only when hyper holds nothing that it has not written yet.
+    fn take_interim(&mut self, cx: &Context<'_>) {
+        if self.seen.interim.waits() {
+            self.interim = self.seen.interim.take();
+            // The answer may be waiting for exactly this.
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    fn write_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.interim.is_empty() {
+            let head = self.interim.clone();
+            let result = self.stream().poll_write(cx, &head);
+            match ready!(self.written(result))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.interim.advance(written),
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -70,6 +94,7 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.write_interim(cx))?;
         let result = self.stream().poll_write(cx, data);
         self.written(result)
     }
@@ -79,6 +104,7 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         data: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.write_interim(cx))?;
         let result = self.stream().poll_write_vectored(cx, data);
         self.written(result)
     }
@@ -87,7 +113,12 @@ impl AsyncWrite for Socket {
         true
     }
 
+    /// hyper calls it when it has nothing left to write, and only then: what it has been given before is with the
+    /// kernel, and an answer that it has not been given cannot be begun.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.write_interim(cx))?;
+        self.take_interim(cx);
+        ready!(self.write_interim(cx))?;
         self.stream().poll_flush(cx)
     }
 

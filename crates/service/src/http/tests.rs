@@ -28,6 +28,9 @@ use tower_layer::Layer;
 use super::{Listener, Serving};
 use crate::{Draining, LimitedBody, Limits, LimitsLayer, RequestBodyError};
 
+/// Interim responses.
+mod interim;
+
 /// No wait of these tests is longer.
 const BOUND: Duration = Duration::from_secs(10);
 

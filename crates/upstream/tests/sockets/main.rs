@@ -16,6 +16,8 @@ mod connections;
 mod failures;
 /// Who is left alone, and until when.
 mod health;
+/// What comes before an answer.
+mod interim;
 /// Second attempts, and none.
 mod retries;
 /// The wait queue.
