@@ -237,7 +237,7 @@ impl Fetch {
                 && response.status() == StatusCode::NOT_MODIFIED
             {
                 if validate::confirms(response.headers(), &entry.head.fields) {
-                    return self.confirmed(entry, response.headers(), requested, received);
+                    return self.confirmed(entry, response.headers(), requested, received).await;
                 }
                 stored = None;
                 continue;
@@ -252,7 +252,7 @@ impl Fetch {
                         && !status.is_server_error()
                         && status != StatusCode::NOT_MODIFIED
                     {
-                        self.supersede();
+                        self.supersede().await;
                     }
                     Came::Other(Fetched::Passed(response, refusal))
                 }
@@ -278,7 +278,7 @@ impl Fetch {
     }
 
     /// RFC 9111 §4.3.4.
-    fn confirmed(
+    async fn confirmed(
         &self,
         entry: &Entry,
         answer: &HeaderMap,
@@ -296,7 +296,7 @@ impl Fetch {
             }
             Err(refusal) => {
                 if refusal != Refusal::RequestNoStore {
-                    self.supersede();
+                    self.supersede().await;
                 }
                 (
                     Arc::new(entry.with_head(entry.head.confirmed(fields, received), self.ticket.fetch())),
@@ -369,16 +369,12 @@ impl Fetch {
         }
     }
 
-    /// What is stored is no longer what the origin answers.
-    fn supersede(&self) {
-        self.store.supersede(&self.asked);
-        match (self.lease.get(), &self.second) {
-            (Some(lease), _) => lease.supersede(),
-            (None, Some(second)) => {
-                second.tell_soon(Message { keys: vec![self.asked.key.clone()], ..Message::default() });
-            }
-            (None, None) => {}
+    /// What is stored is no longer what the origin answers: here, in the second level, and in other caches' memories.
+    async fn supersede(&self) {
+        if let Some(second) = &self.second {
+            second.tell(Message { keys: vec![self.asked.key.clone()], ..Message::default() }).await;
         }
+        self.store.supersede(&self.asked);
     }
 
     /// Stores an entry here, and soon in the second level; says whether that was still right.

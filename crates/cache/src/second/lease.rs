@@ -64,11 +64,6 @@ impl Lease {
         self.end("alone", FAILED);
     }
 
-    /// The origin has answered otherwise than what is stored says: that goes, too.
-    pub(crate) fn supersede(&self) {
-        self.end("gone", ALONE);
-    }
-
     /// Whether an answer whose body is so long may be stored under it.
     pub(crate) fn takes(&self, length: u64) -> bool {
         length <= self.second.settings.object

@@ -51,8 +51,11 @@ pub(super) async fn listen(second: Arc<Second>) {
     let mut place = None;
     loop {
         let Err(failed) = second.follow(&mut place).await;
-        // What cannot be heard of must not be looked for either.
-        second.state().hears(false);
+        // Where one does not hear one must not look either; nor over connections that may be as dead as this one.
+        let news = second.state().hears(false);
+        if news {
+            second.leave_alone(&failed);
+        }
         second.observer.not_used(&failed);
         sleep(PAUSE).await;
     }
@@ -102,9 +105,7 @@ impl Second {
             if !more {
                 let used = {
                     let mut state = self.state();
-                    let before = state.is_used();
-                    state.hears(true);
-                    !before && state.is_used()
+                    state.hears(true) && state.is_used()
                 };
                 self.observer.used(used);
                 self.wait(&mut link, &id, WAIT).await.map_err(Failed::Redis)?;

@@ -139,15 +139,13 @@ return 1
 
 /// Lets go of a lease, or keeps it for longer.
 ///
-/// `KEYS` e; `ARGV` 1 token, 2 digest, 3 `free`, `renew`, `alone` (for so long, others need not wait), or `gone` (that, and what is
-/// stored is removed), 4 milliseconds.
+/// `KEYS` e; `ARGV` 1 token, 2 digest, 3 `free`, `renew`, or `alone` (for so long, others need not wait), 4 milliseconds.
 const LEAVE: &str = r"
 local e, d, how = KEYS[1], ARGV[2], ARGV[3]
 ours(e)
 local token, at = lease(e, d)
 if token ~= ARGV[1] then return 0 end
 if how == 'free' then return redis.call('HDEL', e, 'l' .. d) end
-if how == 'gone' then redis.call('HDEL', e, 'b' .. d, 'm' .. d) end
 local who = how == 'renew' and token or 'alone'
 redis.call('HSET', e, 'l' .. d, who .. ' ' .. whole(at) .. ' ' .. whole(now_ms() + tonumber(ARGV[4])))
 keep(e, tonumber(ARGV[4]) * 2)

@@ -43,9 +43,9 @@ impl State {
         self.breaker.pause(random)
     }
 
-    /// Whether what others drop is heard.
-    pub(super) fn hears(&mut self, hears: bool) {
-        self.hears = hears;
+    /// Whether what others drop is heard; says whether that has changed.
+    pub(super) fn hears(&mut self, hears: bool) -> bool {
+        std::mem::replace(&mut self.hears, hears) != hears
     }
 
     /// Something is to be dropped: gives it back, with its number, if Redis is to be asked now.
@@ -112,7 +112,7 @@ mod tests {
         let mut state = State::new();
         assert_eq!(state.probe_succeeded(), None);
         assert!(!state.is_used(), "hears nothing yet");
-        state.hears(true);
+        assert!(state.hears(true));
         assert!(state.is_used());
         state
     }
@@ -138,7 +138,8 @@ mod tests {
     #[test]
     fn a_cache_that_hears_nothing_drops_and_does_not_look() {
         let mut state = used();
-        state.hears(false);
+        assert!(state.hears(false));
+        assert!(!state.hears(false), "no news");
         assert!(!state.is_used());
         assert!(state.begin(message("/a")).is_some());
     }
