@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Lease, Second, form,
-    link::{PATIENCE, Way},
+    link::Way,
     look::{digest, names},
     observe::{Filled, Observer},
 };
@@ -26,6 +26,9 @@ const WAITING_BYTES: u64 = 64 << 20;
 
 /// Answers on their way to Redis at once.
 const AT_ONCE: usize = 4;
+
+/// How long one may take: a mebibyte over a line of a megabit a second.
+const FILLING: Duration = Duration::from_secs(10);
 
 /// How long an answer that the origin can confirm is kept after its lifetime, to be confirmed.
 const TO_CONFIRM: Duration = Duration::from_secs(600);
@@ -87,7 +90,7 @@ impl Second {
         let (fresh, kept) = (fresh_for(freshness, age), self.kept_for(entry, now));
         let selection = entry.head.selection();
         let form = form::write(&lease.key, entry, age);
-        let stored = self.ask::<i64>("store", (Way::Fill, PATIENCE), &self.scripts.store, |script| {
+        let stored = self.ask::<i64>("store", (Way::Fill, FILLING), &self.scripts.store, |script| {
             script.key(self.entry_key(&lease.key)).key(self.number_key());
             script
                 .arg(&lease.token)

@@ -149,7 +149,8 @@ impl Links {
     async fn connect(&self) -> Result<(), RedisError> {
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE))
+            // Each question has a bound of its own, and none as long as this.
+            .set_response_timeout(Some(15 * PATIENCE))
             .set_number_of_retries(0)
             .set_pipeline_buffer_size(PIPELINE);
         let new = || ConnectionManager::new_with_config(self.client.clone(), config.clone());
