@@ -37,6 +37,8 @@ mod script;
 mod state;
 /// Dropping answers, and telling the others.
 mod tell;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fmt,

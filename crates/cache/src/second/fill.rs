@@ -82,7 +82,7 @@ pub(super) async fn work(second: Arc<Second>, queue: mpsc::Receiver<Fill>) {
 }
 
 impl Second {
-    async fn store(&self, Fill { lease, entry }: &Fill) -> Filled {
+    pub(super) async fn store(&self, Fill { lease, entry }: &Fill) -> Filled {
         let now = self.clock.now();
         let freshness = &entry.head.freshness;
         // Its clock was set back: nobody knows how old it is.
