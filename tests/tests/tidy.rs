@@ -32,6 +32,7 @@ const PURE: &[&str] = &[
     "crates/cache/src/asked.rs",
     "crates/cache/src/cache_control.rs",
     "crates/cache/src/cache_status.rs",
+    "crates/cache/src/entry/fields.rs",
     "crates/cache/src/freshness.rs",
     "crates/cache/src/groups.rs",
     "crates/cache/src/invalidate.rs",
