@@ -71,6 +71,7 @@ const PURE: &[&str] = &[
     "crates/store/src/event.rs",
     "crates/store/src/task.rs",
     "crates/telemetry/src/milliseconds.rs",
+    "crates/telemetry/src/protobuf.rs",
     "crates/telemetry/src/traceparent.rs",
     "crates/telemetry/src/tracestate.rs",
     "crates/telemetry/src/trust.rs",
