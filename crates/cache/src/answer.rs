@@ -22,6 +22,9 @@ use crate::{
     validate, via,
 };
 
+/// Fields that are added to the stored ones: `Age`, `Via`, `Cache-Status`, `Content-Range`, three of the trace's.
+const ADDED: usize = 7;
+
 /// From an entry; 304 where the client's condition says so, without a body for HEAD.
 pub(crate) fn from_entry(
     asked: &Asked,
@@ -29,37 +32,44 @@ pub(crate) fn from_entry(
     now: SystemTime,
     member: Member,
 ) -> Response<AnswerBody> {
-    if asked.ranged && entry.head.status == StatusCode::OK && !is_not_modified(asked, &entry.head) {
-        match range::wanted(&asked.fields, &entry.head.fields, entry.length) {
+    let (fields, length) = (entry.head.fields.to_map(ADDED), entry.length());
+    if asked.ranged && entry.head.status == StatusCode::OK && !is_not_modified(asked, &entry.head, &fields) {
+        match range::wanted(&asked.fields, &fields, length) {
             Wanted::Whole => {}
-            Wanted::Part(part) => return from_part(entry, &part, now, member),
-            Wanted::Nothing => return not_satisfiable(entry, member),
+            Wanted::Part(part) => return from_part(entry, fields, &part, now, member),
+            Wanted::Nothing => return not_satisfiable(length, member),
         }
     }
-    let body = AnswerBody::stored(entry.body.clone(), entry.length);
-    from_head(asked, &entry.head, now, member, Some(entry.length), body)
+    let body = AnswerBody::stored(entry.body.clone(), length);
+    from_head(asked, &entry.head, fields, now, member, Some(length), body)
 }
 
 /// RFC 9110 §15.3.7.
-fn from_part(entry: &Entry, part: &Range<u64>, now: SystemTime, member: Member) -> Response<AnswerBody> {
-    let (head, length) = (&entry.head, part.end - part.start);
-    let mut fields = with_length(head.fields.clone(), Some(length));
-    fields.insert(header::CONTENT_RANGE, range::content_range(Some(part), entry.length));
-    fields.insert(header::AGE, age(head, now));
+fn from_part(
+    entry: &Entry,
+    fields: HeaderMap,
+    part: &Range<u64>,
+    now: SystemTime,
+    member: Member,
+) -> Response<AnswerBody> {
+    let length = part.end - part.start;
+    let mut fields = with_length(fields, Some(length));
+    fields.insert(header::CONTENT_RANGE, range::content_range(Some(part), entry.length()));
+    fields.insert(header::AGE, age(&entry.head, now));
     sign(StatusCode::PARTIAL_CONTENT, &mut fields, member);
     let body = AnswerBody::stored(range::cut(&entry.body, part), length);
     respond(StatusCode::PARTIAL_CONTENT, fields, body)
 }
 
 /// RFC 9110 §15.5.17.
-fn not_satisfiable(entry: &Entry, member: Member) -> Response<AnswerBody> {
+fn not_satisfiable(length: u64, member: Member) -> Response<AnswerBody> {
     let problem = Problem::new(StatusCode::RANGE_NOT_SATISFIABLE).detail("There are no such bytes.");
-    let range = range::content_range(None, entry.length);
+    let range = range::content_range(None, length);
     own(problem.header(header::CONTENT_RANGE, range).response(), member)
 }
 
 fn age(head: &Head, now: SystemTime) -> HeaderValue {
-    HeaderValue::from(head.freshness.age(now).unwrap_or_default().as_secs())
+    HeaderValue::from(head.freshness().age(now).unwrap_or_default().as_secs())
 }
 
 /// From a fetch that another request has started, as it comes.
@@ -70,20 +80,21 @@ pub(crate) fn from_flight(
     now: SystemTime,
     member: Member,
 ) -> Response<AnswerBody> {
-    let length = declared(&head.fields);
-    from_head(asked, head, now, member, length, AnswerBody::flight(passenger, length))
+    let fields = head.fields.to_map(ADDED);
+    let length = declared(&fields);
+    from_head(asked, head, fields, now, member, length, AnswerBody::flight(passenger, length))
 }
 
 fn from_head(
     asked: &Asked,
     head: &Head,
+    fields: HeaderMap,
     now: SystemTime,
     member: Member,
     length: Option<u64>,
     body: AnswerBody,
 ) -> Response<AnswerBody> {
-    let not_modified = is_not_modified(asked, head);
-    let fields = head.fields.clone();
+    let not_modified = is_not_modified(asked, head, &fields);
     let (status, mut fields, body) = if not_modified {
         (StatusCode::NOT_MODIFIED, validate::not_modified_fields(fields), AnswerBody::own(Full::default()))
     } else if asked.head {
@@ -106,13 +117,14 @@ pub(crate) fn from_fetch(
 ) -> Response<AnswerBody> {
     let length = declared(&parts.headers);
     let body = AnswerBody::flight(passenger, length);
-    let (status, headers, body) = if is_not_modified(asked, head) {
+    let not_modified = asked.conditional && is_not_modified(asked, head, &head.fields.to_map(0));
+    let (status, headers, body) = if not_modified {
         let fields = validate::not_modified_fields(parts.headers);
         (StatusCode::NOT_MODIFIED, fields, AnswerBody::own(Full::default()))
     } else {
         (parts.status, parts.headers, body)
     };
-    finish(status, headers, body, head.freshness.received, member)
+    finish(status, headers, body, head.freshness().received, member)
 }
 
 /// What the origin answered, passed through.
@@ -188,10 +200,10 @@ fn respond(status: StatusCode, fields: HeaderMap, body: AnswerBody) -> Response<
 }
 
 /// Only a 200 is conditional (RFC 9110 §13.2.1).
-fn is_not_modified(asked: &Asked, head: &Head) -> bool {
+fn is_not_modified(asked: &Asked, head: &Head, fields: &HeaderMap) -> bool {
     asked.conditional
         && head.status == StatusCode::OK
-        && validate::is_not_modified(&asked.fields, &head.fields, head.freshness.received)
+        && validate::is_not_modified(&asked.fields, fields, head.freshness().received)
 }
 
 /// What GET would say of its body.

@@ -2,7 +2,6 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -10,7 +9,10 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
-use crate::flight::{BrokeOff, Passenger};
+use crate::{
+    entry::Pieces,
+    flight::{BrokeOff, Passenger},
+};
 
 pin_project_lite::pin_project! {
     /// A body as this cache sends it.
@@ -26,7 +28,7 @@ pin_project_lite::pin_project! {
     #[project = KindProjected]
     #[derive(Debug)]
     enum Kind {
-        Stored { chunks: Arc<[Bytes]>, next: usize, left: u64 },
+        Stored { chunks: Pieces, next: usize, left: u64 },
         Flight { passenger: Passenger, left: Option<u64> },
         Passed { body: Pin<Box<upstream::Body>> },
         Own { #[pin] body: Full<Bytes> },
@@ -46,7 +48,7 @@ pub enum BodyError {
 
 impl AnswerBody {
     /// Whole, from the store.
-    pub(crate) fn stored(chunks: Arc<[Bytes]>, length: u64) -> AnswerBody {
+    pub(crate) fn stored(chunks: Pieces, length: u64) -> AnswerBody {
         AnswerBody { kind: Kind::Stored { chunks, next: 0, left: length } }
     }
 

@@ -111,7 +111,7 @@ impl Fetch {
                 let _ = leader.send(fetched);
             }
             Came::Whole(whole) => {
-                if whole.head.freshness.is_fresh(self.clock.now()) {
+                if whole.head.freshness().is_fresh(self.clock.now()) {
                     self.flight.stream(Arc::clone(&whole.head), whole.arriving.declared.is_some());
                 } else {
                     self.alone_here();
@@ -168,7 +168,7 @@ impl Fetch {
     /// An answer that may be given, or else what the origin may confirm: the newer of what is stored here and there.
     async fn find(&self, second: &Arc<Second>) -> Result<Arc<Entry>, Option<Arc<Entry>>> {
         let stored = self.stored.clone();
-        if stored.as_ref().is_some_and(|entry| entry.head.freshness.always_validate) {
+        if stored.as_ref().is_some_and(|entry| entry.head.freshness().always_validate) {
             return Err(stored);
         }
         // An answer to a request with `Authorization` is usually for its user alone: others must not wait for it.
@@ -213,8 +213,8 @@ impl Fetch {
         let mut stored = known.as_deref();
         loop {
             let mut request = self.request();
-            let validates =
-                stored.is_some_and(|entry| validate::ask(request.headers_mut(), &entry.head.fields));
+            let validates = stored
+                .is_some_and(|entry| validate::ask(request.headers_mut(), &entry.head.fields.to_map(0)));
             let requested = self.clock.now();
             let response = match self.client.send(request, Some(self.asked.key.digest())).await {
                 Ok(response) => response,
@@ -236,7 +236,7 @@ impl Fetch {
                 && validates
                 && response.status() == StatusCode::NOT_MODIFIED
             {
-                if validate::confirms(response.headers(), &entry.head.fields) {
+                if validate::confirms(response.headers(), &entry.head.fields.to_map(0)) {
                     return self.confirmed(entry, response.headers(), requested, received).await;
                 }
                 stored = None;
@@ -263,7 +263,7 @@ impl Fetch {
     /// The stored answer, where it may be given although the origin has failed; `besides` is permitted anyway.
     fn stand_in(&self, stored: Option<&Arc<Entry>>, besides: Duration) -> Option<Arc<Entry>> {
         let usable = |entry: &&Arc<Entry>| {
-            entry.head.freshness.usable_on_error(&self.asked.control, besides, self.clock.now())
+            entry.head.freshness().usable_on_error(&self.asked.control, besides, self.clock.now())
         };
         stored.filter(usable).cloned()
     }
@@ -285,8 +285,8 @@ impl Fetch {
         requested: SystemTime,
         received: SystemTime,
     ) -> Came {
-        let fields = validate::updated(&entry.head.fields, &kept_fields(answer, received));
-        let (status, filled_by) = (entry.head.status, entry.head.filled_by.clone());
+        let fields = validate::updated(&entry.head.fields.to_map(0), &kept_fields(answer, received));
+        let (status, filled_by) = (entry.head.status, entry.head.filled_by());
         let (entry, stays) = match may_store(&self.asked, self.policy, status, &fields, requested, received) {
             Ok(storable) => {
                 let entry = Arc::new(
@@ -299,7 +299,7 @@ impl Fetch {
                     self.supersede().await;
                 }
                 (
-                    Arc::new(entry.with_head(entry.head.confirmed(fields, received), self.ticket.fetch())),
+                    Arc::new(entry.with_head(entry.head.confirmed(&fields, received), self.ticket.fetch())),
                     false,
                 )
             }
@@ -467,7 +467,7 @@ impl Fetch {
 
     /// Stores it, and says whether that is still right.
     fn keep(&self, head: &Arc<Head>, chunks: Vec<Bytes>) -> bool {
-        let entry = Entry::new(Arc::clone(head), gathered(chunks), self.ticket.fetch());
+        let entry = Entry::new(Head::clone(head), gathered(chunks), self.ticket.fetch());
         let stored = self.put(Arc::new(entry));
         self.store.close(&self.asked.key, &self.flight);
         stored

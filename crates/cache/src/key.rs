@@ -4,17 +4,13 @@
 //! `Host`; no other field of a request is ever part of it, so that none can poison it.
 //! Refuses: guessing. Where the target is not beyond doubt there is no key, and the request is passed through.
 
-use std::{fmt, hash::Hasher, sync::Arc};
+use std::{borrow::Cow, fmt, hash::Hasher, sync::Arc};
 
 use http::{HeaderMap, Uri, uri::Authority};
 
 /// A normalised target: `http://host[:port]/path[?query]`. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Key {
-    text: Arc<str>,
-    /// Where the path begins in `text`.
-    path: usize,
-}
+pub(crate) struct Key(Arc<str>);
 
 impl Key {
     /// The key of a request's target, or `None` where host or form leave a doubt: no `Host` or several, one with user
@@ -42,40 +38,41 @@ impl Key {
             (None, None) => return None,
         };
         let path_and_query = target.path_and_query().map_or("/", |text| text.as_str());
-        path_and_query.starts_with('/').then(|| Key::join(scheme, &host, path_and_query))
+        path_and_query.starts_with('/').then(|| Key([scheme, "://", &host, path_and_query].concat().into()))
     }
 
     /// What [`Key::text`] said; `None` for what is no such text.
     pub(crate) fn from_text(text: &str) -> Option<Key> {
         let host = text.find("://")? + 3;
         let path = host + text.get(host..)?.find('/')?;
-        (path > host).then(|| Key { text: text.into(), path })
+        (path > host).then(|| Key(text.into()))
     }
 
     /// The whole of it.
     pub(crate) fn text(&self) -> &str {
-        &self.text
+        &self.0
     }
 
     /// The key of another target on the same host.
     pub(crate) fn sibling(&self, path_and_query: &str) -> Key {
-        let origin = self.origin();
-        Key { text: format!("{origin}{path_and_query}").into(), path: self.path }
+        Key([self.origin(), path_and_query].concat().into())
     }
 
-    fn join(scheme: &str, host: &str, path_and_query: &str) -> Key {
-        let text = format!("{scheme}://{host}{path_and_query}");
-        Key { path: text.len() - path_and_query.len(), text: text.into() }
+    /// Where the path begins. A host has no slash and is not empty.
+    fn path(&self) -> usize {
+        const NO_PATH: usize = "http://h".len();
+        let slash = self.0.as_bytes()[NO_PATH..].iter().position(|byte| *byte == b'/');
+        NO_PATH + slash.expect("a key has a path")
     }
 
     /// Scheme, host and port (RFC 9110 §4.3.1).
     pub(crate) fn origin(&self) -> &str {
-        &self.text[..self.path]
+        &self.0[..self.path()]
     }
 
     /// Path and query, as they came.
     pub(crate) fn path_and_query(&self) -> &str {
-        &self.text[self.path..]
+        &self.0[self.path()..]
     }
 
     /// Host and port, normalised.
@@ -85,30 +82,34 @@ impl Key {
 
     /// Whether its text begins with another's.
     pub(crate) fn begins_with(&self, prefix: &Key) -> bool {
-        self.text.starts_with(&*prefix.text)
+        self.0.starts_with(&*prefix.0)
     }
 
     /// Bytes of its text.
     pub(crate) fn len(&self) -> usize {
-        self.text.len()
+        self.0.len()
     }
 
     /// A number that is the same in every process: for consistent hashing and for stripes.
     pub(crate) fn digest(&self) -> u64 {
         let mut hasher = std::hash::DefaultHasher::new();
-        hasher.write(self.text.as_bytes());
+        hasher.write(self.0.as_bytes());
         hasher.finish()
     }
 }
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.0)
     }
 }
 
 /// Host in lower case, and the port where it is not the scheme's own (RFC 3986 §6.2.3). `None` for what is no host.
-pub(crate) fn origin(scheme: &str, authority: &str) -> Option<String> {
+pub(crate) fn origin<'a>(scheme: &str, authority: &'a str) -> Option<Cow<'a, str>> {
+    let own = if scheme == "https" { 443 } else { 80 };
+    if is_normal(authority, own) {
+        return Some(Cow::Borrowed(authority));
+    }
     let parsed: Authority = authority.parse().ok()?;
     let host = parsed.host();
     if host.is_empty() || authority.contains('@') {
@@ -121,17 +122,32 @@ pub(crate) fn origin(scheme: &str, authority: &str) -> Option<String> {
         Some(digits) => Some(digits.parse::<u16>().ok()?),
         None => return None,
     };
-    let own = if scheme == "https" { 443 } else { 80 };
     let host = host.to_ascii_lowercase();
-    Some(match port {
+    Some(Cow::Owned(match port {
         Some(port) if port != own => format!("{host}:{port}"),
         _ => host,
-    })
+    }))
+}
+
+/// Whether it is what it would become, as most are: that is seen without taking it apart. False where in doubt.
+fn is_normal(authority: &str, own: u16) -> bool {
+    let (host, port) = match authority.split_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (authority, None),
+    };
+    let in_a_name = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-');
+    let is_port = |port: &str| {
+        port.bytes().all(|byte| byte.is_ascii_digit())
+            && !port.starts_with('0')
+            && port.parse::<u16>().is_ok_and(|port| port != own)
+    };
+    !host.is_empty() && host.bytes().all(in_a_name) && port.is_none_or(is_port)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn key(target: &str, hosts: &[&str]) -> Option<String> {
         let mut fields = HeaderMap::new();
@@ -173,6 +189,22 @@ mod tests {
         check("http://e/a", &["f"], None);
         check("ftp://e/a", &["e"], None);
         check("e:443", &["e:443"], None);
+    }
+
+    proptest! {
+        /// Seen at once or taken apart, a host comes to the same.
+        #[test]
+        fn a_normal_host_is_its_own_form(host in "[a-z0-9.-]{0,5}", port in "(:[0-9]{0,6})?", https in any::<bool>()) {
+            let (scheme, own) = if https { ("https", 443) } else { ("http", 80) };
+            let authority = format!("{host}{port}");
+            if is_normal(&authority, own) {
+                // Upper case is never normal.
+                let shouted = authority.to_ascii_uppercase();
+                prop_assume!(shouted != authority);
+                let origin = origin(scheme, &shouted);
+                prop_assert_eq!(origin.as_deref(), Some(&*authority));
+            }
+        }
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub(crate) fn may_be_given(asked: &Asked, entry: &Entry, now: SystemTime) -> boo
 }
 
 fn usable(asked: &Asked, entry: &Entry, now: SystemTime) -> Use {
-    let freshness = &entry.head.freshness;
+    let freshness = &entry.head.freshness();
     if !entry.head.is_allowed_for(asked) {
         return Use::Nothing;
     }
@@ -87,7 +87,7 @@ mod tests {
         let storable = may_store(&request, Policy::default(), StatusCode::OK, &answer, at(0.0), at(0.0))
             .expect("storable");
         let head = Head::new(StatusCode::OK, answer, storable, SpanContext::NONE);
-        Arc::new(Entry::new(Arc::new(head), Arc::new([]), 0))
+        Arc::new(Entry::new(head, Vec::new().into(), 0))
     }
 
     fn check(stored: &[Arc<Entry>], request: &[(&str, &str)], now: f64, expected: &str) {

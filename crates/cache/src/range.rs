@@ -4,12 +4,12 @@
 //! says, and never answered with other bytes.
 //! Refuses: several ranges at once, which a server may answer with the whole (§14.2).
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{ops::Range, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 
-use crate::freshness::date;
+use crate::{entry::Pieces, freshness::date};
 
 /// Between `Last-Modified` and `Date` of an answer whose `Last-Modified` is a strong validator: it cannot have changed
 /// again within the second that it names (RFC 9110 §8.8.2.2, which leaves how much to who compares).
@@ -91,7 +91,7 @@ pub(crate) fn content_range(part: Option<&Range<u64>>, length: u64) -> HeaderVal
 }
 
 /// The part of a body; nothing is copied.
-pub(crate) fn cut(body: &[Bytes], part: &Range<u64>) -> Arc<[Bytes]> {
+pub(crate) fn cut(body: &[Bytes], part: &Range<u64>) -> Pieces {
     let mut begin = 0;
     let mut pieces = Vec::new();
     for piece in body {

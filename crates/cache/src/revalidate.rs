@@ -29,7 +29,7 @@ impl Cache {
         asked: &Asked,
         target: &Uri,
         stored: &Arc<Entry>,
-        seen: Option<&Arc<Variants>>,
+        seen: Option<&Variants>,
     ) {
         if self.store.flight(&asked.key).is_some() {
             return;

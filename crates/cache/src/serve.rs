@@ -155,7 +155,7 @@ impl Cache {
         &self,
         asked: &Asked,
         target: &Uri,
-        stored: Option<&Arc<Variants>>,
+        stored: Option<&Variants>,
     ) -> Result<Response<AnswerBody>, Going> {
         self.give(asked, target, stored, None)
     }
@@ -165,23 +165,23 @@ impl Cache {
         &self,
         asked: &Asked,
         target: &Uri,
-        stored: Option<&Arc<Variants>>,
+        stored: Option<&Variants>,
         found: Option<&'static str>,
     ) -> Result<Response<AnswerBody>, Going> {
         let now = self.clock.now();
-        match plan(asked, stored.map(|variants| &**variants), now) {
+        match plan(asked, stored, now) {
             Plan::Answer(entry) => {
-                self.record.tell(Outcome::Hit, found, Some(&entry.head.filled_by));
-                self.record.given(&entry.head.freshness, now);
-                let member = Member::Hit { ttl: entry.head.freshness.ttl(now), detail: found };
+                self.record.tell(Outcome::Hit, found, Some(&entry.head.filled_by()));
+                self.record.given(&entry.head.freshness(), now);
+                let member = Member::Hit { ttl: entry.head.freshness().ttl(now), detail: found };
                 Ok(answer::from_entry(asked, &entry, now, member))
             }
             Plan::AnswerStale(entry) => {
-                self.record.tell(Outcome::Stale, Some(Forward::Stale.word()), Some(&entry.head.filled_by));
-                self.record.given(&entry.head.freshness, now);
+                self.record.tell(Outcome::Stale, Some(Forward::Stale.word()), Some(&entry.head.filled_by()));
+                self.record.given(&entry.head.freshness(), now);
                 self.revalidate(asked, target, &entry, stored);
                 let detail = Some("stale-while-revalidate");
-                let member = Member::Hit { ttl: entry.head.freshness.ttl(now), detail };
+                let member = Member::Hit { ttl: entry.head.freshness().ttl(now), detail };
                 Ok(answer::from_entry(asked, &entry, now, member))
             }
             // There may be one in the second level.
@@ -223,7 +223,7 @@ impl Cache {
     fn give_found(&self, asked: &Asked, target: &Uri, entry: Arc<Entry>) -> Option<Response<AnswerBody>> {
         let variants = self.store.get(&asked.key);
         // It may have been pushed out already.
-        let variants = variants.unwrap_or_else(|| Arc::new(Variants::with(None, entry)));
+        let variants = variants.unwrap_or_else(|| Variants::with(None, entry));
         self.give(asked, target, Some(&variants), Some("second-level")).ok()
     }
 
@@ -231,7 +231,7 @@ impl Cache {
         self,
         asked: Asked,
         target: Uri,
-        mut seen: Option<Arc<Variants>>,
+        mut seen: Option<Variants>,
         mut going: Going,
     ) -> Response<AnswerBody> {
         if (asked.head || going.refused)
@@ -281,14 +281,16 @@ impl Cache {
 
     /// Whether to wait for another's fetch: not where each request must ask for itself.
     fn may_wait(&self, asked: &Asked, going: &Going) -> bool {
-        let always_validate = going.stored.as_ref().is_some_and(|entry| entry.head.freshness.always_validate);
+        let always_validate =
+            going.stored.as_ref().is_some_and(|entry| entry.head.freshness().always_validate);
         asked.shares() && !always_validate && !self.store.is_alone(&asked.key, self.clock.now())
     }
 
     /// Whether others may wait for its fetch: not if the client's own condition goes with it, since a 304 would be an
     /// answer to that client only.
     fn may_lead(&self, asked: &Asked, going: &Going) -> bool {
-        let validates = |entry: &Arc<Entry>| validate::ask(&mut HeaderMap::new(), &entry.head.fields);
+        let validates =
+            |entry: &Arc<Entry>| validate::ask(&mut HeaderMap::new(), &entry.head.fields.to_map(0));
         !asked.conditional || going.stored.as_ref().is_some_and(validates)
     }
 
@@ -306,7 +308,7 @@ impl Cache {
         let member =
             |status| Member::Forwarded { why, status, stored: false, stale: None, collapsed: Some(true) };
         let suits = |head: &Head| head.is_selected_by(asked) && head.is_allowed_for(asked);
-        let usable = |head: &Head| suits(head) && head.freshness.is_fresh(now);
+        let usable = |head: &Head| suits(head) && head.freshness().is_fresh(now);
         let response = match landing {
             Landing::Streams(head) if usable(&head) => {
                 answer::from_flight(asked, &head, passenger, now, member(Some(head.status)))
@@ -317,7 +319,7 @@ impl Cache {
             Landing::Found(entry) => return self.give_found(asked, target, entry),
             // It was given to the leader, whose request says nothing that this one does not.
             Landing::StandsIn(entry) if suits(&entry.head) => {
-                self.record.tell(Outcome::StaleIfError, Some(why.word()), Some(&entry.head.filled_by));
+                self.record.tell(Outcome::StaleIfError, Some(why.word()), Some(&entry.head.filled_by()));
                 return Some(stand_in(asked, &entry, now, (why, None), Some(true)));
             }
             _ => return None,
@@ -382,7 +384,7 @@ impl Cache {
                 answer::from_origin(*response, now, member)
             }
             Ok(Fetched::Confirmed(entry, stays)) => {
-                self.record.tell(Outcome::Revalidated, Some(why.word()), Some(&entry.head.filled_by));
+                self.record.tell(Outcome::Revalidated, Some(why.word()), Some(&entry.head.filled_by()));
                 answer::from_entry(&asked, &entry, now, member(StatusCode::NOT_MODIFIED, stays))
             }
             Ok(Fetched::Found(entry)) => {
@@ -391,7 +393,7 @@ impl Cache {
                 given.unwrap_or_else(|| stand_in(&asked, &entry, now, (why, None), collapsed))
             }
             Ok(Fetched::Stale(entry, status)) => {
-                self.record.tell(Outcome::StaleIfError, Some(why.word()), Some(&entry.head.filled_by));
+                self.record.tell(Outcome::StaleIfError, Some(why.word()), Some(&entry.head.filled_by()));
                 stand_in(&asked, &entry, now, (why, status), collapsed)
             }
             Ok(Fetched::Failed(failure)) => {
@@ -415,6 +417,6 @@ fn stand_in(
     (why, status): (Forward, Option<StatusCode>),
     collapsed: Option<bool>,
 ) -> Response<AnswerBody> {
-    let stale = Some((entry.head.freshness.ttl(now), "stale-if-error"));
+    let stale = Some((entry.head.freshness().ttl(now), "stale-if-error"));
     answer::from_entry(asked, entry, now, Member::Forwarded { why, status, stored: false, stale, collapsed })
 }

@@ -43,8 +43,8 @@ const STRIPES: usize = 256;
 /// What a typical entry weighs, for sizing the policy's tables.
 const TYPICAL: u64 = 4 << 10;
 
-/// What a key costs besides its text: its place in the store's table and list.
-const KEY: usize = 160;
+/// What a key costs besides its text: its place in the store's table and list, and its own counts.
+const KEY: usize = 88;
 
 /// How long requests for a key whose answer could not be shared do not wait for each other, and for how many keys
 /// that is remembered.
@@ -63,7 +63,7 @@ pub struct Memory {
 /// The store of one process; shared by its threads.
 #[derive(Debug)]
 pub struct Store {
-    entries: sync::Cache<Key, Arc<Variants>, Weigh, DefaultHashBuilder, Evictions>,
+    entries: sync::Cache<Key, Variants, Weigh, DefaultHashBuilder, Evictions>,
     stripes: Box<[Mutex<Stripe>]>,
     members: Arc<Members>,
     /// Keys, by their hash, whose last answer was for one request only, and when that was.
@@ -166,7 +166,7 @@ impl Store {
         self.evictions.0.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn get(&self, key: &Key) -> Option<Arc<Variants>> {
+    pub(crate) fn get(&self, key: &Key) -> Option<Variants> {
         self.entries.get(key)
     }
 
@@ -196,7 +196,7 @@ impl Store {
     pub(crate) fn board(
         self: &Arc<Self>,
         key: &Key,
-        seen: Option<&Arc<Variants>>,
+        seen: Option<&Variants>,
         flight: &Arc<Flight>,
     ) -> Boarding {
         let mut stripe = self.stripe(key);
@@ -206,7 +206,7 @@ impl Store {
         }
         let unchanged = match (self.entries.peek(key), seen) {
             (None, None) => true,
-            (Some(now), Some(seen)) => Arc::ptr_eq(&now, seen),
+            (Some(now), Some(seen)) => now.are(seen),
             _ => false,
         };
         if !unchanged {
@@ -230,7 +230,7 @@ impl Store {
     /// was invalidated since the fetch began.
     pub(crate) fn admits(&self, ticket: &Ticket, head: &Head) -> bool {
         self.stripe(&ticket.key).is_current(&ticket.key, ticket.begun)
-            && self.members.are_current(&head.groups, ticket.begun.groups)
+            && self.members.are_current(head.groups(), ticket.begun.groups)
     }
 
     /// Stores an entry, unless its key or a group of it was invalidated since the fetch began or a later fetch was
@@ -245,8 +245,8 @@ impl Store {
             return false;
         }
         let new = Arc::clone(&entry);
-        let variants = Variants::with(before.as_deref(), entry);
-        let Some(variants) = self.listed(&ticket.key, variants, (&new.head.groups, ticket.begun.groups))
+        let variants = Variants::with(before.as_ref(), entry);
+        let Some(variants) = self.listed(&ticket.key, variants, (new.head.groups(), ticket.begun.groups))
         else {
             return false;
         };
@@ -326,13 +326,13 @@ impl Store {
     }
 
     /// Lists what is to be stored under its groups; `None` if a group of what is `new` was invalidated too lately.
-    fn listed(&self, key: &Key, variants: Variants, new: (&[Group], u64)) -> Option<Arc<Variants>> {
+    fn listed(&self, key: &Key, variants: Variants, new: (&[Group], u64)) -> Option<Variants> {
         let groups = variants.groups();
         if groups.is_empty() {
-            return Some(Arc::new(variants));
+            return Some(variants);
         }
         let listed = self.members.list(key, groups, new)?;
-        Some(Arc::new(variants.listed(listed)))
+        Some(variants.listed(listed))
     }
 
     fn stripe(&self, key: &Key) -> MutexGuard<'_, Stripe> {
@@ -348,8 +348,8 @@ fn locked(stripe: &Mutex<Stripe>) -> MutexGuard<'_, Stripe> {
 #[derive(Clone, Copy, Debug)]
 struct Weigh;
 
-impl Weighter<Key, Arc<Variants>> for Weigh {
-    fn weight(&self, key: &Key, variants: &Arc<Variants>) -> u64 {
+impl Weighter<Key, Variants> for Weigh {
+    fn weight(&self, key: &Key, variants: &Variants) -> u64 {
         (KEY + key.len() + variants.weight()) as u64
     }
 }
@@ -358,10 +358,10 @@ impl Weighter<Key, Arc<Variants>> for Weigh {
 #[derive(Clone, Debug, Default)]
 struct Evictions(Arc<AtomicU64>);
 
-impl Lifecycle<Key, Arc<Variants>> for Evictions {
+impl Lifecycle<Key, Variants> for Evictions {
     type RequestState = ();
 
-    fn on_evict(&self, (): &mut (), _key: Key, _variants: Arc<Variants>) {
+    fn on_evict(&self, (): &mut (), _key: Key, _variants: Variants) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 }

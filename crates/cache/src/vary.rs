@@ -40,7 +40,7 @@ pub(crate) fn read(fields: &HeaderMap) -> Vary {
 }
 
 /// The values, in one request, of the fields that an answer varies on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Selection {
     parts: Box<[(HeaderName, Value)]>,
     /// The language that the answer is in, where whoever prefers that may have it, too.
@@ -67,6 +67,11 @@ impl Selection {
             (name, value)
         };
         Selection { parts: names.into_iter().map(with_value).collect(), spoken: None }
+    }
+
+    /// Whether every request would have been answered the same.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.parts.is_empty()
     }
 
     /// Whether this request would have been answered the same.

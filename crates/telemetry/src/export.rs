@@ -62,7 +62,7 @@ impl Source for Spans {
 
     fn take(&self) -> Option<Batch> {
         let spans = self.queue.take();
-        (!spans.is_empty()).then(|| otlp::spans(spans, &self.resource, self.value_length))
+        (!spans.is_empty()).then(|| otlp::spans(&spans, &self.resource, self.value_length))
     }
 
     fn abandon(&self) {

@@ -76,6 +76,8 @@ mod stdout;
 mod metrics;
 /// Spans, lines and points as OTLP messages.
 mod otlp;
+/// The wire format of Protocol Buffers.
+mod protobuf;
 
 /// Exporting one signal: trying again while the receiver is away, counting what became of each batch.
 mod export;

@@ -55,7 +55,7 @@ pub(super) fn queue() -> (Fills, mpsc::Receiver<Fill>) {
 
 impl Fills {
     pub(super) fn push(&self, fill: Fill, observer: &Observer) {
-        let length = fill.entry.length;
+        let length = fill.entry.length();
         if !fill.lease.takes(length) {
             // Whoever waited for it would wait in vain the next time, too.
             fill.lease.alone();
@@ -75,7 +75,7 @@ pub(super) async fn work(second: Arc<Second>, queue: mpsc::Receiver<Fill>) {
     fills
         .for_each_concurrent(AT_ONCE, async |fill| {
             let filled = second.store(&fill).await;
-            second.fills.bytes.fetch_sub(fill.entry.length, Ordering::Relaxed);
+            second.fills.bytes.fetch_sub(fill.entry.length(), Ordering::Relaxed);
             second.observer.filled(filled);
         })
         .await;
@@ -84,7 +84,7 @@ pub(super) async fn work(second: Arc<Second>, queue: mpsc::Receiver<Fill>) {
 impl Second {
     pub(super) async fn store(&self, Fill { lease, entry }: &Fill) -> Filled {
         let now = self.clock.now();
-        let freshness = &entry.head.freshness;
+        let freshness = &entry.head.freshness();
         // Its clock was set back: nobody knows how old it is.
         let Some(age) = freshness.age(now) else { return Filled::Refused };
         let (fresh, kept) = (fresh_for(freshness, age), self.kept_for(entry, now));
@@ -95,11 +95,11 @@ impl Second {
             script
                 .arg(&lease.token)
                 .arg(&lease.digest)
-                .arg(names(selection))
-                .arg(digest(selection))
+                .arg(names(&selection))
+                .arg(digest(&selection))
                 .arg(form);
             script.arg(fresh.as_millis() as u64).arg(kept.as_millis() as u64).arg(self.group_keys());
-            Second::groups(&entry.head.groups).for_each(|group| {
+            Second::groups(entry.head.groups()).for_each(|group| {
                 script.arg(group);
             });
         });
@@ -121,7 +121,7 @@ impl Second {
 
     /// How long it is kept: while it is fresh, may be given stale, or may be confirmed.
     fn kept_for(&self, entry: &Entry, now: SystemTime) -> Duration {
-        let freshness = &entry.head.freshness;
+        let freshness = &entry.head.freshness();
         let age = freshness.age(now).unwrap_or_default();
         let stale = freshness.while_revalidate.max(freshness.if_error);
         let confirmable = if entry.head.has_validator() { TO_CONFIRM } else { Duration::ZERO };

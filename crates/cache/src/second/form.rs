@@ -55,21 +55,22 @@ pub(crate) struct Form {
 /// The form of an entry of `key` that is `age` old.
 pub(crate) fn write(key: &Key, entry: &Entry, age: Duration) -> Vec<u8> {
     let head = &entry.head;
-    let length = usize::try_from(entry.length).unwrap_or(0);
+    let length = usize::try_from(entry.length()).unwrap_or(0);
     let mut form = Vec::with_capacity(length + key.len() + 64 * (head.fields.len() + 4));
     form.extend_from_slice(MAGIC);
     form.put_u8(VERSION);
     form.put_u32(0);
     form.put_u16(head.status.as_u16());
     form.put_u64(micros(age));
-    form.put_u64(micros(head.freshness.response_delay));
-    form.extend_from_slice(&head.filled_by.trace_id().to_bytes());
-    form.extend_from_slice(&head.filled_by.span_id().to_bytes());
-    form.put_u8(head.filled_by.trace_flags().to_u8());
+    form.put_u64(micros(head.freshness().response_delay));
+    let filled_by = head.filled_by();
+    form.extend_from_slice(&filled_by.trace_id().to_bytes());
+    form.extend_from_slice(&filled_by.span_id().to_bytes());
+    form.put_u8(filled_by.trace_flags().to_u8());
     put_long(&mut form, key.text().as_bytes());
-    let selection = head.selection().parts();
-    form.put_u16(saturated(selection.len()));
-    for (name, value) in selection {
+    let selection = head.selection();
+    form.put_u16(saturated(selection.parts().len()));
+    for (name, value) in selection.parts() {
         put_short(&mut form, name.as_str().as_bytes());
         form.put_u8(u8::from(value.is_some()));
         if let Some(value) = value {
@@ -77,9 +78,9 @@ pub(crate) fn write(key: &Key, entry: &Entry, age: Duration) -> Vec<u8> {
         }
     }
     form.put_u16(saturated(head.fields.len()));
-    for (name, value) in &head.fields {
-        put_short(&mut form, name.as_str().as_bytes());
-        put_long(&mut form, value.as_bytes());
+    for (name, value) in head.fields.iter() {
+        put_short(&mut form, name.as_bytes());
+        put_long(&mut form, value);
     }
     entry.body.iter().for_each(|piece| form.extend_from_slice(piece));
     let checksum = crc32fast::hash(&form[HEAD..]);
@@ -182,7 +183,6 @@ mod tests {
     };
     use http::Method;
     use proptest::prelude::*;
-    use std::sync::Arc;
 
     fn entry(answer: &[(&str, &str)], body: &[&[u8]], filled_by: SpanContext) -> (Key, Entry) {
         let request = asked(Method::GET, "/a?b=c", &[("accept", "x , y")]);
@@ -192,7 +192,7 @@ mod tests {
             .expect("storable");
         let head = Head::new(StatusCode::OK, answer, storable, filled_by);
         let body: Vec<Bytes> = body.iter().map(|piece| Bytes::copy_from_slice(piece)).collect();
-        (request.key, Entry::new(Arc::new(head), body.into(), 1))
+        (request.key, Entry::new(head, body.into(), 1))
     }
 
     fn known() -> SpanContext {
@@ -215,7 +215,7 @@ mod tests {
             let same = |fields: &HeaderMap| -> Vec<_> {
                 fields.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
             };
-            assert_eq!(same(&form.fields), same(&entry.head.fields));
+            assert_eq!(same(&form.fields), same(&entry.head.fields.to_map(0)));
             assert_eq!(form.body, pieces.concat());
         }
     }

@@ -201,7 +201,7 @@ fn restore(
         may_restore(&form.key, policy, (form.status, &form.fields), form.selection, ages, now).ok()?;
     let head = Head::new(form.status, form.fields, storable, form.filled_by);
     let body = if form.body.is_empty() { Vec::new() } else { vec![form.body] };
-    Some(Entry::new(Arc::new(head), body.into(), fetch))
+    Some(Entry::new(head, body.into(), fetch))
 }
 
 /// The names that an answer varies on, as the script compares them.

@@ -37,7 +37,7 @@ fn grouped(ticket: &Ticket, groups: &str) -> Arc<Entry> {
     let storable =
         may_store(&asked, Policy::default(), StatusCode::OK, &answer, at(0.0), at(0.0)).expect("storable");
     let head = Head::new(StatusCode::OK, answer, storable, SpanContext::NONE);
-    Arc::new(Entry::new(Arc::new(head), Arc::new([Bytes::from_static(b"x")]), ticket.fetch()))
+    Arc::new(Entry::new(head, vec![Bytes::from_static(b"x")].into(), ticket.fetch()))
 }
 
 /// Another key that shares a lock with this one.
@@ -102,6 +102,49 @@ fn groups_weigh_and_go_with_the_entries_they_stand_for() {
     assert_eq!((store.len(), store.members.len()), (1, 1));
     store.invalidate(&key("/again"));
     assert_eq!((store.len(), store.members.len()), (0, 0));
+}
+
+/// Bytes of this process in memory.
+#[cfg(target_os = "linux")]
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux tells it");
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("Linux tells it");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+}
+
+/// Many small entries, where what they cost besides their bytes counts most.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_stored_weighs_what_it_takes() {
+    const ENTRIES: u64 = 100_000;
+    let line = |name: &'static str, value: &'static str| (name, value);
+    let lines = [
+        line("server", "nginx/1.26.3"),
+        line("date", "Thu, 01 Jan 1970 00:00:00 GMT"),
+        line("content-type", "application/octet-stream"),
+        line("content-length", "256"),
+        line("last-modified", "Thu, 01 Jan 1970 00:00:00 GMT"),
+        line("etag", "\"6717c3d6-100\""),
+        line("cache-control", "public, max-age=86400"),
+        line("accept-ranges", "bytes"),
+    ];
+    let head: u64 = lines.iter().map(|(name, value)| (name.len() + value.len() + 4) as u64).sum();
+    let answer = fields(&lines);
+    let store = Store::new(Memory { total: 1 << 30, object: 1 << 16 });
+    let before = resident();
+    for nth in 0..ENTRIES {
+        let asked = asked(Method::GET, &format!("/entries/{nth:010}"), &[("host", "127.0.0.1:12345")]);
+        let ticket = store.ticket(&asked.key);
+        let storable = may_store(&asked, Policy::default(), StatusCode::OK, &answer, at(0.0), at(0.0))
+            .expect("storable");
+        let head = Head::new(StatusCode::OK, answer.clone(), storable, SpanContext::NONE);
+        let body = vec![Bytes::from(vec![b'x'; 256])];
+        assert!(store.put(&ticket, Arc::new(Entry::new(head, body.into(), ticket.fetch()))));
+    }
+    let (taken, weight) = ((resident() - before) / ENTRIES, store.weight() / ENTRIES);
+    // Other tests take memory meanwhile.
+    assert!(weight * 100 >= taken * 95, "an entry takes {taken} and weighs {weight}");
+    assert!(weight < head + 256 + 300, "an entry of {} bytes weighs {weight}", head + 256);
 }
 
 #[test]
