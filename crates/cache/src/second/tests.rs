@@ -55,7 +55,7 @@ fn answer(asked: &Asked, groups: &str) -> Arc<Entry> {
     let now = Clock::system().now();
     let storable = may_store(asked, Policy::default(), StatusCode::OK, &answer, now, now).expect("storable");
     let head = Head::new(StatusCode::OK, answer, storable, SpanContext::NONE);
-    Arc::new(Entry::new(Arc::new(head), Arc::new([]), 1))
+    Arc::new(Entry::new(head, Vec::new().into(), 1))
 }
 
 /// Whether an answer is there that was fetched under this lease.
