@@ -7,6 +7,9 @@
 //! answer gets a hit with the next request; an answer fetched before an invalidation is not stored.
 //! Refuses: answering; it hands on what came as [`Fetched`].
 
+/// Finding what other caches have stored.
+mod find;
+
 use std::{
     pin::pin,
     sync::{Arc, OnceLock},
@@ -27,9 +30,8 @@ use crate::{
     entry::{Entry, Head, PIECE, gathered},
     flight::Flight,
     pass_interim,
-    plan::may_be_given,
     policy::Policy,
-    second::{Lease, Message, Right, Second, Waiting, Wants},
+    second::{Lease, Message, Second},
     store::{Reserved, Store, Ticket},
     storing::{Refusal, kept_fields, may_store},
     validate, via,
@@ -163,47 +165,6 @@ impl Fetch {
                 Err(stored) => self.ask(stored).await,
             },
         }
-    }
-
-    /// An answer that may be given, or else what the origin may confirm: the newer of what is stored here and there.
-    async fn find(&self, second: &Arc<Second>) -> Result<Arc<Entry>, Option<Arc<Entry>>> {
-        let stored = self.stored.clone();
-        if stored.as_ref().is_some_and(|entry| entry.head.freshness().always_validate) {
-            return Err(stored);
-        }
-        // An answer to a request with `Authorization` is usually for its user alone: others must not wait for it.
-        let wants = if self.asked.authorized { Wants::Answer } else { Wants::Lease };
-        let mut waiting = Waiting::default();
-        loop {
-            let suits = |entry: &Entry| self.suits(entry);
-            let looked = second.look(&self.asked, wants, self.policy, self.ticket.fetch(), suits).await;
-            let entry = looked.entry.map(Arc::new);
-            if let Some(entry) = &entry
-                && self.suits(entry)
-                && self.store.put(&self.ticket, Arc::clone(entry))
-            {
-                return Ok(Arc::clone(entry));
-            }
-            match looked.right {
-                Right::Own(lease) => drop(self.lease.set(lease)),
-                Right::Others if self.waits && self.asked.shares() && waiting.a_while().await => continue,
-                Right::Others | Right::Nobodys => {}
-            }
-            let newer = entry.filter(|entry| !self.is_older_than_stored(entry));
-            return Err(newer.or(stored));
-        }
-    }
-
-    /// Whether an answer of the second level makes asking the origin needless. One that may only be given while it is
-    /// validated does not where that is what this fetch is for; and none that is older than what this cache has seen.
-    fn suits(&self, entry: &Entry) -> bool {
-        let now = self.clock.now();
-        let enough = self.stored.is_none() || entry.is_fresh(now);
-        enough && may_be_given(&self.asked, entry, now) && !self.is_older_than_stored(entry)
-    }
-
-    fn is_older_than_stored(&self, entry: &Entry) -> bool {
-        self.stored.as_ref().is_some_and(|stored| entry.is_older_than(stored, self.clock.now()))
     }
 
     /// Sends the request until there is an answer that makes sense: a 304 that is not about the stored answer is

@@ -7,6 +7,7 @@ use std::{
 
 use redis::Value;
 use sha2::{Digest, Sha256};
+use telemetry::Span;
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -57,17 +58,12 @@ pub(crate) enum Right {
     Nobodys,
 }
 
-/// The wait for another cache's fetch: looks again after a while that grows with what it has waited already, so that
-/// it is late by an eighth of that at most.
+/// The wait for another cache's fetch, a span of its own: looks again after a while that grows with what it has waited
+/// already, so that it is late by an eighth of that at most.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     since: Instant,
-}
-
-impl Default for Waiting {
-    fn default() -> Waiting {
-        Waiting { since: Instant::now() }
-    }
+    _span: Span,
 }
 
 impl Waiting {
@@ -76,6 +72,10 @@ impl Waiting {
 
     /// As long as anybody waits: after that each cache asks for itself.
     const BOUND: Duration = Duration::from_secs(3);
+
+    pub(crate) fn begin() -> Waiting {
+        Waiting { since: Instant::now(), _span: Span::internal("cache.wait", Vec::new()) }
+    }
 
     /// False once it has waited for long enough.
     pub(crate) async fn a_while(&mut self) -> bool {

@@ -186,10 +186,14 @@ async fn many_askers_of_two_caches_are_one_fetch() {
     until(|| "all have asked".to_owned(), || one.asked() == 50 && other.asked() == 50).await;
     until(|| "the origin is asked".to_owned(), || origin.count() > 0).await;
     gate.open();
+    let mut waits = 0;
     for asker in askers {
-        assert_eq!(asker.await.expect("an answer").text(), "0");
+        let got = asker.await.expect("an answer");
+        assert_eq!(got.text(), "0");
+        waits +=
+            telemetry::testing::spans(&got.trace_id).iter().filter(|span| span.name == "cache.wait").count();
     }
-    assert_eq!(origin.count(), 1);
+    assert_eq!((origin.count(), waits), (1, 1), "one of the other cache's waits for them all");
 }
 
 #[tokio::test]
