@@ -305,19 +305,13 @@ impl Drop for Passenger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        policy::Policy,
-        storing::may_store,
-        tests::{asked, at, fields},
-    };
+    use crate::tests::{asked, at};
     use futures_util::FutureExt;
-    use http::{Method, StatusCode};
+    use http::Method;
 
     fn head() -> Arc<Head> {
-        let (asked, answer) = (asked(Method::GET, "/a", &[]), fields(&[("cache-control", "max-age=60")]));
-        let storable = may_store(&asked, Policy::default(), StatusCode::OK, &answer, at(0.0), at(0.0))
-            .expect("storable");
-        Arc::new(Head::new(StatusCode::OK, answer, storable, SpanContext::NONE))
+        let asked = asked(Method::GET, "/a", &[]);
+        Arc::new(crate::tests::head(&asked, &[("cache-control", "max-age=60")], at(0.0)))
     }
 
     /// What a follower knows by now.

@@ -72,21 +72,12 @@ fn usable(asked: &Asked, entry: &Entry, now: SystemTime) -> Use {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        entry::Head,
-        policy::Policy,
-        storing::may_store,
-        tests::{asked, at, fields},
-    };
-    use http::{Method, StatusCode};
-    use telemetry::SpanContext;
+    use crate::tests::{asked, at};
+    use http::Method;
 
     /// An answer that arrived at second 0.
     fn entry(request: &[(&str, &str)], answer: &[(&str, &str)]) -> Arc<Entry> {
-        let (request, answer) = (asked(Method::GET, "/a", request), fields(answer));
-        let storable = may_store(&request, Policy::default(), StatusCode::OK, &answer, at(0.0), at(0.0))
-            .expect("storable");
-        let head = Head::new(StatusCode::OK, answer, storable, SpanContext::NONE);
+        let head = crate::tests::head(&asked(Method::GET, "/a", request), answer, at(0.0));
         Arc::new(Entry::new(head, Vec::new().into(), 0))
     }
 

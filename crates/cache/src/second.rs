@@ -59,7 +59,7 @@ use script::Scripts;
 use state::State;
 
 pub(crate) use lease::Lease;
-pub(crate) use look::{Right, Waiting, Wants};
+pub(crate) use look::{Question, Right, Waiting, Wants};
 pub(crate) use message::Message;
 
 /// How Redis is used.

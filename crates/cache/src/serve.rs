@@ -35,7 +35,7 @@ use crate::{
     plan::{Plan, may_be_given, plan},
     policy::Policy,
     record::{Outcome, Record},
-    second::{Second, Wants},
+    second::{Question, Second, Wants},
     store::{Boarding, Store, Ticket},
     validate,
 };
@@ -172,16 +172,18 @@ impl Cache {
         match plan(asked, stored, now) {
             Plan::Answer(entry) => {
                 self.record.tell(Outcome::Hit, found, Some(&entry.head.filled_by()));
-                self.record.given(&entry.head.freshness(), now);
-                let member = Member::Hit { ttl: entry.head.freshness().ttl(now), detail: found };
+                let freshness = entry.head.freshness();
+                self.record.given(&freshness, now);
+                let member = Member::Hit { ttl: freshness.ttl(now), detail: found };
                 Ok(answer::from_entry(asked, &entry, now, member))
             }
             Plan::AnswerStale(entry) => {
                 self.record.tell(Outcome::Stale, Some(Forward::Stale.word()), Some(&entry.head.filled_by()));
-                self.record.given(&entry.head.freshness(), now);
+                let freshness = entry.head.freshness();
+                self.record.given(&freshness, now);
                 self.revalidate(asked, target, &entry, stored);
                 let detail = Some("stale-while-revalidate");
-                let member = Member::Hit { ttl: entry.head.freshness().ttl(now), detail };
+                let member = Member::Hit { ttl: freshness.ttl(now), detail };
                 Ok(answer::from_entry(asked, &entry, now, member))
             }
             // There may be one in the second level.
@@ -211,11 +213,14 @@ impl Cache {
     ) -> Option<Response<AnswerBody>> {
         let second = self.second.as_ref()?;
         let ticket = self.store.ticket(&asked.key);
-        let looked = second.look(asked, Wants::Answer, self.policy, ticket.fetch(), |_| true).await;
-        let (entry, now) = (Arc::new(looked.entry?), self.clock.now());
-        let suits = may_be_given(asked, &entry, now)
-            && !stored.is_some_and(|stored| entry.is_older_than(stored, now));
-        let given = suits && self.store.put(&ticket, Arc::clone(&entry));
+        let suits = |entry: &Entry| {
+            let now = self.clock.now();
+            may_be_given(asked, entry, now) && !stored.is_some_and(|stored| entry.is_older_than(stored, now))
+        };
+        let (wants, policy, fetch) = (Wants::Answer, self.policy, ticket.fetch());
+        let looked = second.look(Question { asked, wants, policy, fetch, suits }).await;
+        let entry = Arc::new(looked.entry?);
+        let given = suits(&entry) && self.store.put(&ticket, Arc::clone(&entry));
         if given { self.give_found(asked, target, entry) } else { None }
     }
 

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, request::Parts};
+use telemetry::SpanContext;
 
-use crate::asked::Asked;
+use crate::{asked::Asked, entry::Head, policy::Policy, storing::may_store};
 
 /// Fields in order, repeated names as repeated lines.
 pub(crate) fn fields(lines: &[(&str, &str)]) -> HeaderMap {
@@ -34,4 +35,11 @@ pub(crate) fn request(method: Method, target: &str, lines: &[(&str, &str)]) -> P
 /// A request that may be answered from the store.
 pub(crate) fn asked(method: Method, target: &str, lines: &[(&str, &str)]) -> Asked {
     Asked::take(&mut request(method, target, lines), false).expect("a request that a cache may answer")
+}
+
+/// The head of an answer to a request, stored as it arrived, at once.
+pub(crate) fn head(asked: &Asked, answer: &[(&str, &str)], arrived: SystemTime) -> Head {
+    let (status, answer) = (StatusCode::OK, fields(answer));
+    let storable = may_store(asked, Policy::default(), status, &answer, arrived, arrived).expect("storable");
+    Head::new(status, answer, storable, SpanContext::NONE)
 }

@@ -4,18 +4,13 @@
 //! Refuses: values. A statement's text has placeholders, and of a failure only its code and the database's sentence are told.
 //! Outside of a request (readiness, migrations, cleaning up) there are no spans: they would be traces of one span, every few seconds.
 
-use std::{
-    borrow::Cow,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use opentelemetry::{
     KeyValue,
     metrics::{Counter, Histogram},
-    trace::TraceContextExt as _,
 };
-use telemetry::{Context, Scope, Span, names};
+use telemetry::{Database, DatabaseCall, Scope, Span, names};
 
 use crate::{
     error::{Error, Failure},
@@ -45,9 +40,8 @@ pub(crate) struct Place {
 
 #[derive(Debug)]
 pub(crate) struct Observer {
-    attributes: Vec<KeyValue>,
+    database: Database,
     pool: Vec<KeyValue>,
-    duration: Histogram<f64>,
     wait: Histogram<f64>,
     timeouts: Counter<u64>,
 }
@@ -62,13 +56,8 @@ impl Observer {
         // There from the start: what appears with the first one has no rise to see.
         timeouts.add(0, &pool);
         Self {
-            attributes: place.attributes(),
+            database: Database::new("store", place.attributes()),
             pool,
-            duration: meter
-                .f64_histogram(names::METRIC_DB_DURATION)
-                .with_unit("s")
-                .with_boundaries(names::DB_SECONDS.to_vec())
-                .build(),
             wait: meter
                 .f64_histogram(names::METRIC_DB_WAIT)
                 .with_unit("s")
@@ -80,7 +69,7 @@ impl Observer {
 
     /// Begins to wait for a connection.
     pub(crate) fn acquire(&self, fill: Fill) -> Acquire<'_> {
-        let span = in_request().then(|| {
+        let span = telemetry::is_in_request().then(|| {
             Span::internal(
                 "pool.acquire",
                 vec![
@@ -95,28 +84,15 @@ impl Observer {
 
     /// Begins a statement.
     pub(crate) fn statement(&self, sql: &Sql<'_>, text: &str) -> Statement {
-        let mut attributes = self.attributes.clone();
-        attributes.push(KeyValue::new(names::DB_OPERATION_NAME, sql.operation));
-        if !sql.table.is_empty() {
-            attributes.push(KeyValue::new(names::DB_COLLECTION_NAME, sql.table));
-        }
-        let span = in_request().then(|| {
-            let mut attributes = attributes.clone();
-            attributes.push(KeyValue::new(names::DB_QUERY_TEXT, text.to_owned()));
-            Span::client(sql.name(), attributes)
-        });
+        let table = (!sql.table.is_empty()).then(|| KeyValue::new(names::DB_COLLECTION_NAME, sql.table));
+        let told = [KeyValue::new(names::DB_OPERATION_NAME, sql.operation)].into_iter().chain(table);
+        let in_span = || Some(KeyValue::new(names::DB_QUERY_TEXT, text.to_owned()));
+        let call = self.database.call(sql.name(), told, in_span);
         let scope = Scope::current();
         if let Some(scope) = &scope {
             scope.db_begins();
         }
-        Statement {
-            attributes,
-            span,
-            duration: self.duration.clone(),
-            scope,
-            started: Instant::now(),
-            kind: Some("cancelled".into()),
-        }
+        Statement { call, scope }
     }
 }
 
@@ -157,28 +133,16 @@ impl Drop for Acquire<'_> {
 /// A statement that runs; one that is dropped before it has ended was cancelled.
 #[derive(Debug)]
 pub(crate) struct Statement {
-    attributes: Vec<KeyValue>,
-    span: Option<Span>,
-    duration: Histogram<f64>,
+    call: DatabaseCall,
     scope: Option<Scope>,
-    started: Instant,
-    kind: Option<Cow<'static, str>>,
 }
 
 impl Statement {
     pub(crate) fn ended<T>(mut self, outcome: &Result<T, Failure>) {
-        self.kind = None;
-        if let Err(failure) = outcome {
-            self.kind = Some(failure.kind.clone());
-            if let Some(span) = &self.span {
-                span.fail(failure.kind.clone(), failure.source.as_ref());
-            }
-            if let Some(code) = &failure.code {
-                let code = KeyValue::new(names::DB_RESPONSE_STATUS_CODE, code.clone());
-                if let Some(span) = &self.span {
-                    span.set(code.clone());
-                }
-                self.attributes.push(code);
+        match outcome {
+            Ok(_) => self.call.succeeded(),
+            Err(failure) => {
+                self.call.failed(failure.kind.clone(), failure.code.clone(), failure.source.as_ref());
             }
         }
     }
@@ -186,17 +150,8 @@ impl Statement {
 
 impl Drop for Statement {
     fn drop(&mut self) {
-        let took: Duration = self.started.elapsed();
-        if let Some(kind) = self.kind.take() {
-            let kind = KeyValue::new(names::ERROR_TYPE, kind);
-            if let Some(span) = &self.span {
-                span.set(kind.clone());
-            }
-            self.attributes.push(kind);
-        }
-        self.duration.record(took.as_secs_f64(), &self.attributes);
         if let Some(scope) = &self.scope {
-            scope.add_db(took);
+            scope.add_db(self.call.took());
         }
     }
 }
@@ -247,10 +202,6 @@ fn observe_fill(pool: &[KeyValue], fill: impl Fn() -> Fill + Clone + Send + Sync
         .with_unit("{request}")
         .with_callback(move |observer| observer.observe(count(fill().waiting), &pool))
         .build();
-}
-
-fn in_request() -> bool {
-    Context::map_current(|context| context.span().span_context().is_valid())
 }
 
 fn count(number: usize) -> i64 {

@@ -37,6 +37,8 @@ mod tracestate;
 /// Whose trace context and forwarded headers are believed.
 mod trust;
 
+/// Calls of databases.
+mod database;
 /// An error with its chain of causes, as it is written down.
 mod exception;
 /// Error bodies that name their trace (RFC 9457).
@@ -92,6 +94,7 @@ mod transport;
 
 pub use carried::Carried;
 pub use client::{Attempt, Client, ClientBody, ClientFuture, ClientLayer, ErrorType, SecretTarget};
+pub use database::{Database, DatabaseCall, is_in_request};
 pub use loss::{Count, Losses};
 pub use milliseconds::milliseconds;
 pub use opentelemetry::{Context, KeyValue, trace::SpanContext};

@@ -9,7 +9,7 @@ use super::Fetch;
 use crate::{
     entry::Entry,
     plan::may_be_given,
-    second::{Right, Second, Waiting, Wants},
+    second::{Question, Right, Second, Waiting, Wants},
 };
 
 impl Fetch {
@@ -23,8 +23,13 @@ impl Fetch {
         let wants = if self.asked.authorized { Wants::Answer } else { Wants::Lease };
         let mut waiting: Option<Waiting> = None;
         loop {
-            let suits = |entry: &Entry| self.suits(entry);
-            let looked = second.look(&self.asked, wants, self.policy, self.ticket.fetch(), suits);
+            let looked = second.look(Question {
+                asked: &self.asked,
+                wants,
+                policy: self.policy,
+                fetch: self.ticket.fetch(),
+                suits: |entry: &Entry| self.suits(entry),
+            });
             let looked = match &waiting {
                 None => looked.await,
                 // One span for the wait, and none for each look.

@@ -199,12 +199,15 @@ impl Second {
         let Some((generation, mut link)) = self.links.link(way) else { return (0, Err(Failed::LeftAlone)) };
         let mut invocation = script.prepare_invoke();
         fill_in(&mut invocation);
-        let command = self.observer.command(name);
+        let mut command = self.observer.command(name);
         let outcome = match timeout(within, invocation.invoke_async(&mut link)).await {
             Ok(outcome) => outcome.map_err(Failed::Redis),
             Err(_elapsed) => Err(Failed::TooSlow(within)),
         };
-        command.ended(&outcome);
+        match &outcome {
+            Ok(_) => command.succeeded(),
+            Err(failed) => command.failed(failed.kind().into(), failed.code().map(str::to_owned), failed),
+        }
         (generation, outcome)
     }
 
@@ -241,7 +244,7 @@ impl Second {
         loop {
             let undelivered = self.state().probe_succeeded();
             let Some(undelivered) = undelivered else { return Ok(()) };
-            if let Err(failed) = self.drop_there(&undelivered, PATIENCE).await {
+            if let Err(failed) = self.drop_there(&undelivered).await {
                 // A prefix that takes for ever would keep it from being used for ever.
                 let endless = matches!(failed, Failed::TooSlow(_)) && !undelivered.prefixes.is_empty();
                 self.state().remember(if endless { Message::ALL } else { undelivered });

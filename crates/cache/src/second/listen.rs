@@ -149,7 +149,8 @@ impl Second {
             }
             Ok(_) => {}
             Err(error) => {
-                tracing::error!(exception.message = %error, error.type = "panic", "invalidations are lost")
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, error.type = "panic", "invalidations are lost");
             }
         }
     }

@@ -38,6 +38,17 @@ pub(crate) enum Wants {
     Lease,
 }
 
+/// What is looked for.
+pub(crate) struct Question<'a, S> {
+    pub(crate) asked: &'a Asked,
+    pub(crate) wants: Wants,
+    pub(crate) policy: Policy,
+    /// Numbers the answer among those of memory.
+    pub(crate) fetch: u64,
+    /// Whether an answer makes asking the origin needless.
+    pub(crate) suits: S,
+}
+
 /// What was found: nothing and nobody's right where Redis is not there, or does not say in time.
 #[derive(Debug, Default)]
 pub(crate) struct Looked {
@@ -92,17 +103,10 @@ enum Reply {
 }
 
 impl Second {
-    /// Looks, within the budget, for an answer that `suits`; `fetch` numbers it among those of memory.
-    pub(crate) async fn look(
-        self: &Arc<Self>,
-        asked: &Asked,
-        wants: Wants,
-        policy: Policy,
-        fetch: u64,
-        suits: impl Fn(&Entry) -> bool,
-    ) -> Looked {
+    /// Looks, within the budget.
+    pub(crate) async fn look(self: &Arc<Self>, question: Question<'_, impl Fn(&Entry) -> bool>) -> Looked {
         let mut unreadable = false;
-        let looked = self.look_until(asked, wants, policy, fetch, suits, &mut unreadable).await;
+        let looked = self.answer(question, &mut unreadable).await;
         self.observer.looked(match &looked {
             Ok(Looked { entry: Some(_), .. }) => Came::Hit,
             Ok(_) if unreadable => Came::Unreadable,
@@ -112,13 +116,9 @@ impl Second {
         looked.unwrap_or_default()
     }
 
-    async fn look_until(
+    async fn answer(
         self: &Arc<Self>,
-        asked: &Asked,
-        wants: Wants,
-        policy: Policy,
-        fetch: u64,
-        suits: impl Fn(&Entry) -> bool,
+        Question { asked, wants, policy, fetch, suits }: Question<'_, impl Fn(&Entry) -> bool>,
         unreadable: &mut bool,
     ) -> Result<Looked, Failed> {
         let deadline = Instant::now() + self.settings.budget;
@@ -137,11 +137,8 @@ impl Second {
                 script.arg(names(&selection)).arg(&digest).arg(self.group_keys());
                 script.arg(u8::from(passed_over)).arg(&token).arg(LEASE_MS).arg(seen);
             });
-            let reply = match reply.await {
-                Ok(reply) => reply,
-                // A lease may have been given all the same, by now or later; nobody knows from which state. It runs out.
-                Err(failed) => return Err(failed),
-            };
+            // Of one that comes too late a lease may have been given all the same; nobody knows from which state. It runs out.
+            let reply = reply.await?;
             let (number, lease, found) = match read(reply).ok_or(Failed::Strange)? {
                 Reply::Vary(names) => {
                     let names = parse_names(&names).ok_or(Failed::Strange)?;

@@ -5,17 +5,14 @@
 
 use std::{
     collections::BTreeSet,
-    error::Error as _,
+    error::Error,
     fmt,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use opentelemetry::{
-    metrics::{Counter, Histogram},
-    trace::TraceContextExt as _,
-};
-use telemetry::{Context, KeyValue, Span, names};
+use opentelemetry::metrics::Counter;
+use telemetry::{Database, DatabaseCall, KeyValue, names};
 
 use super::{Second, link::Failed};
 
@@ -95,8 +92,7 @@ impl Filled {
 /// The instruments of one process.
 #[derive(Debug)]
 pub(super) struct Observer {
-    attributes: Vec<KeyValue>,
-    duration: Histogram<f64>,
+    redis: Database,
     looks: Counter<u64>,
     fills: Counter<u64>,
     told_full: Mutex<Option<Instant>>,
@@ -107,7 +103,6 @@ pub(super) struct Observer {
 
 impl Observer {
     pub(super) fn new(place: Place) -> Observer {
-        let told_place = place.to_string();
         let meter = telemetry::meter("cache");
         let counter = |name, unit, description| {
             meter.u64_counter(name).with_unit(unit).with_description(description).build()
@@ -127,6 +122,7 @@ impl Observer {
         Filled::ALL
             .iter()
             .for_each(|filled| fills.add(0, &[KeyValue::new(names::CACHE_RESULT, filled.word())]));
+        let said = place.to_string();
         let (address, port) = place.server;
         let mut attributes = vec![
             KeyValue::new(names::DB_SYSTEM_NAME, "redis"),
@@ -136,16 +132,11 @@ impl Observer {
         ];
         attributes.extend(port.map(|port| KeyValue::new(names::SERVER_PORT, i64::from(port))));
         Observer {
-            attributes,
-            duration: meter
-                .f64_histogram(names::METRIC_DB_DURATION)
-                .with_unit("s")
-                .with_boundaries(names::DB_SECONDS.to_vec())
-                .build(),
+            redis: Database::new("cache", attributes),
             looks,
             fills,
             told_full: Mutex::default(),
-            place: told_place,
+            place: said,
             told: Mutex::default(),
         }
     }
@@ -174,15 +165,9 @@ impl Observer {
 
     /// Redis is not used, and why.
     pub(super) fn not_used(&self, failed: &Failed) {
-        let mut reason = failed.to_string();
-        let mut cause = failed.source();
-        while let Some(error) = cause {
-            reason = format!("{reason}: {error}");
-            cause = error.source();
-        }
-        if self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(reason.clone()) {
-            let (kind, redis) = (failed.kind(), &self.place);
-            tracing::warn!(error.type = kind, exception.message = %reason, redis, "{}", failed.advice());
+        if self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(format!("{failed:?}")) {
+            let (kind, redis, error) = (failed.kind(), &self.place, failed as &dyn Error);
+            tracing::warn!(error.type = kind, error, redis, "{}", failed.advice());
         }
     }
 
@@ -204,56 +189,8 @@ impl Observer {
     }
 
     /// A command begins: a script of this name.
-    pub(super) fn command(&self, script: &'static str) -> Command {
-        let mut attributes = self.attributes.clone();
-        attributes.push(KeyValue::new(names::DB_STORED_PROCEDURE_NAME, script));
-        let in_request = Context::map_current(|context| context.span().span_context().is_valid());
-        let span = in_request.then(|| Span::client("EVALSHA", attributes.clone()));
-        Command {
-            attributes,
-            span,
-            duration: self.duration.clone(),
-            started: Instant::now(),
-            kind: Some("cancelled"),
-        }
-    }
-}
-
-/// A command that runs; one that is dropped before it has ended was cancelled.
-#[derive(Debug)]
-pub(super) struct Command {
-    attributes: Vec<KeyValue>,
-    span: Option<Span>,
-    duration: Histogram<f64>,
-    started: Instant,
-    kind: Option<&'static str>,
-}
-
-impl Command {
-    pub(super) fn ended<T>(mut self, outcome: &Result<T, Failed>) {
-        self.kind = None;
-        if let Err(failed) = outcome {
-            self.kind = Some(failed.kind());
-            let code =
-                failed.code().map(|code| KeyValue::new(names::DB_RESPONSE_STATUS_CODE, code.to_owned()));
-            self.attributes.extend(code.clone());
-            if let Some(span) = &self.span {
-                span.fail(failed.kind(), failed);
-                code.into_iter().for_each(|code| span.set(code));
-            }
-        }
-    }
-}
-
-impl Drop for Command {
-    fn drop(&mut self) {
-        if let Some(kind) = self.kind.take() {
-            let kind = KeyValue::new(names::ERROR_TYPE, kind);
-            if let Some(span) = &self.span {
-                span.set(kind.clone());
-            }
-            self.attributes.push(kind);
-        }
-        self.duration.record(self.started.elapsed().as_secs_f64(), &self.attributes);
+    pub(super) fn command(&self, script: &'static str) -> DatabaseCall {
+        let script = KeyValue::new(names::DB_STORED_PROCEDURE_NAME, script);
+        self.redis.call("EVALSHA", [script], || None)
     }
 }

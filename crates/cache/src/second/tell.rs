@@ -58,7 +58,7 @@ impl Second {
 
     async fn deliver(&self, message: Message) -> bool {
         let Some(number) = self.state().begin(message.clone()) else { return false };
-        match self.drop_there(&message, PATIENCE).await {
+        match self.drop_there(&message).await {
             Ok(()) => {
                 self.state().done(number);
                 true
@@ -75,7 +75,7 @@ impl Second {
 
     /// Drops it in Redis, whether that is left alone or not, and then from memory once more: what was looked for
     /// before it was gone there, by a request that began after it had gone here, may have come in again.
-    pub(super) async fn drop_there(&self, message: &Message, patience: Duration) -> Result<(), Failed> {
+    pub(super) async fn drop_there(&self, message: &Message) -> Result<(), Failed> {
         // Before the others hear of it, or they would fetch from what is still there.
         for prefix in &message.prefixes {
             timeout(SCANNING, self.drop_prefix(prefix.text()))
@@ -84,7 +84,7 @@ impl Second {
         }
         let longest = u64::try_from(self.settings.longest.as_millis()).unwrap_or(u64::MAX);
         let (_, number) = self
-            .run::<u64>("invalidate", (Way::Look, patience), &self.scripts.invalidate, |script| {
+            .run::<u64>("invalidate", (Way::Look, PATIENCE), &self.scripts.invalidate, |script| {
                 script.key(self.number_key()).key(self.stream_key());
                 message.keys.iter().for_each(|key| {
                     script.key(self.entry_key(key));

@@ -3,20 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use ::tests::{Redis, eventually};
-use http::{HeaderMap, Method, StatusCode};
-use telemetry::SpanContext;
+use http::Method;
 
 use super::*;
 use crate::{
-    asked::Asked,
-    clock::Clock,
-    entry::{Entry, Head},
-    policy::Policy,
-    purge::Selector,
-    second::Message,
-    store::Memory,
-    storing::may_store,
-    tests::{asked, fields},
+    asked::Asked, clock::Clock, entry::Entry, policy::Policy, purge::Selector, second::Message,
+    store::Memory, tests::asked,
 };
 
 async fn second(redis: &Redis) -> Arc<Second> {
@@ -38,7 +30,8 @@ fn get(target: &str) -> Asked {
 }
 
 async fn look(second: &Arc<Second>, asked: &Asked, wants: Wants) -> (Option<Entry>, Right) {
-    let looked = second.look(asked, wants, Policy::default(), 1, |_| true).await;
+    let (policy, suits) = (Policy::default(), |_: &Entry| true);
+    let looked = second.look(Question { asked, wants, policy, fetch: 1, suits }).await;
     (looked.entry, looked.right)
 }
 
@@ -51,10 +44,11 @@ async fn lease(second: &Arc<Second>, asked: &Asked) -> Arc<Lease> {
 
 /// An answer of these groups.
 fn answer(asked: &Asked, groups: &str) -> Arc<Entry> {
-    let answer: HeaderMap = fields(&[("cache-control", "max-age=60"), ("cache-groups", groups)]);
-    let now = Clock::system().now();
-    let storable = may_store(asked, Policy::default(), StatusCode::OK, &answer, now, now).expect("storable");
-    let head = Head::new(StatusCode::OK, answer, storable, SpanContext::NONE);
+    let head = crate::tests::head(
+        asked,
+        &[("cache-control", "max-age=60"), ("cache-groups", groups)],
+        Clock::system().now(),
+    );
     Arc::new(Entry::new(head, Vec::new().into(), 1))
 }
 
@@ -163,7 +157,7 @@ async fn numbers_go_on_above_what_was_seen() {
     assert!(stores(&one, &held, &asked, "").await);
     // As if it were back at an older state, and nobody had noticed yet.
     redis.cli(&["SET", "test:1:n", &(seen - 1).to_string()]);
-    assert!(one.drop_there(&dropping(&Selector::Url(get("/x").key)), Duration::from_secs(10)).await.is_ok());
+    assert!(one.drop_there(&dropping(&Selector::Url(get("/x").key))).await.is_ok());
     assert_eq!(number(), seen + 1);
     let all: u64 = redis.cli(&["GET", "test:1:g:all"]).parse().expect("a number");
     assert_eq!(all, seen + 1, "everything has fallen");

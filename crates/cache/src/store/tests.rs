@@ -3,18 +3,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
-use telemetry::SpanContext;
+use http::Method;
 
 use super::{Memory, STRIPES, Store, Ticket};
 use crate::{
-    entry::{Entry, Head},
+    entry::Entry,
     groups::{Group, MEMBER},
     key::Key,
-    policy::Policy,
     purge::Selector,
-    storing::may_store,
-    tests::{asked, at, fields},
+    tests::{asked, at},
 };
 
 fn store() -> Arc<Store> {
@@ -32,11 +29,9 @@ fn entry(ticket: &Ticket) -> Arc<Entry> {
 
 /// One with these `Cache-Groups`.
 fn grouped(ticket: &Ticket, groups: &str) -> Arc<Entry> {
-    let answer = fields(&[("cache-control", "max-age=60"), ("cache-groups", groups)]);
     let asked = asked(Method::GET, "/", &[]);
-    let storable =
-        may_store(&asked, Policy::default(), StatusCode::OK, &answer, at(0.0), at(0.0)).expect("storable");
-    let head = Head::new(StatusCode::OK, answer, storable, SpanContext::NONE);
+    let head =
+        crate::tests::head(&asked, &[("cache-control", "max-age=60"), ("cache-groups", groups)], at(0.0));
     Arc::new(Entry::new(head, vec![Bytes::from_static(b"x")].into(), ticket.fetch()))
 }
 
@@ -129,15 +124,12 @@ fn what_is_stored_weighs_what_it_takes() {
         line("accept-ranges", "bytes"),
     ];
     let head: u64 = lines.iter().map(|(name, value)| (name.len() + value.len() + 4) as u64).sum();
-    let answer = fields(&lines);
     let store = Store::new(Memory { total: 1 << 30, object: 1 << 16 });
     let before = resident();
     for nth in 0..ENTRIES {
         let asked = asked(Method::GET, &format!("/entries/{nth:010}"), &[("host", "127.0.0.1:12345")]);
         let ticket = store.ticket(&asked.key);
-        let storable = may_store(&asked, Policy::default(), StatusCode::OK, &answer, at(0.0), at(0.0))
-            .expect("storable");
-        let head = Head::new(StatusCode::OK, answer.clone(), storable, SpanContext::NONE);
+        let head = crate::tests::head(&asked, &lines, at(0.0));
         let body = vec![Bytes::from(vec![b'x'; 256])];
         assert!(store.put(&ticket, Arc::new(Entry::new(head, body.into(), ticket.fetch()))));
     }
