@@ -43,9 +43,8 @@ impl Key {
 
     /// What [`Key::text`] said; `None` for what is no such text.
     pub(crate) fn from_text(text: &str) -> Option<Key> {
-        let host = text.find("://")? + 3;
-        let path = host + text.get(host..)?.find('/')?;
-        (path > host).then(|| Key(text.into()))
+        let after_scheme = ["http://", "https://"].iter().find_map(|scheme| text.strip_prefix(scheme))?;
+        (after_scheme.find('/')? > 0).then(|| Key(text.into()))
     }
 
     /// The whole of it.
@@ -217,6 +216,8 @@ mod tests {
         check("https://[::1]/", Some(("https://[::1]", "/")));
         check("http://e", None);
         check("http:///a", None);
+        check("a://b/", None);
+        check("ftp://e.example/a", None);
         check("e/a", None);
         check("", None);
     }
