@@ -25,6 +25,8 @@ fn every_name_that_is_written_for_the_story_is_read() {
         (read::POOL_IN_USE, written::POOL_IN_USE),
         (read::POOL_SIZE, written::POOL_SIZE),
         (read::POOL_WAITING, written::POOL_WAITING),
+        (read::POOL_WAIT_SPANS[0], written::SPAN_POOL_ACQUIRE),
+        (read::WAIT_QUEUE_SPANS[0], written::SPAN_UPSTREAM_WAIT),
         (read::MESSAGE_KIND[0], written::MESSAGING_DESTINATION_NAME),
         (read::RUN, written::TASK_RUN),
         (read::EXCEPTION_MESSAGE, written::EXCEPTION_MESSAGE),

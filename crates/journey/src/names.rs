@@ -42,6 +42,12 @@ pub const POOL_IN_USE: &str = "throughline.pool.in_use";
 pub const POOL_SIZE: &str = "throughline.pool.size";
 /// How many others were waiting for one.
 pub const POOL_WAITING: &str = "throughline.pool.waiting";
+/// Systems that keep values by key, mostly in memory: what is asked of them is a look-up, not a statement.
+pub const KEY_VALUE_SYSTEMS: &[&str] = &["redis", "valkey", "memcached"];
+/// Spans in which a connection of a pool is waited for.
+pub const POOL_WAIT_SPANS: &[&str] = &["pool.acquire", "pg-pool.connect"];
+/// Spans in which a request stands in a proxy's wait queue.
+pub const WAIT_QUEUE_SPANS: &[&str] = &["upstream.wait"];
 /// What kind of message a consumer acts on.
 pub const MESSAGE_KIND: &[&str] = &["messaging.destination.name", "messaging.destination"];
 /// How often somebody has acted on it, this time included.
