@@ -1,7 +1,7 @@
 //! OTLP files → one request's story. Knows OTLP and the flat line, nothing of ours.
 //!
 //! [`Search`] reads what the Collector wrote and keeps what belongs to one id; [`Story`] orders it into a tree, purely;
-//! [`text`] and [`json`] show it. Nothing is ever written beside the files that are read.
+//! [`Verdict`] judges it, [`text`] and [`json`] show both. Nothing is ever written beside the files that are read.
 //!
 //! Nothing in the input can make it panic, recurse or print a control character: files come from anybody.
 
@@ -29,8 +29,11 @@ pub mod span;
 pub mod story;
 /// A story as text.
 pub mod text;
+/// A story → where its time went, what failed first.
+pub mod verdict;
 
 pub use id::{NotAnId, SpanId, TraceId, Wanted};
 pub use input::{Input, Unreadable};
 pub use search::{MOST_RUNS, Search};
 pub use story::{Runs, Story};
+pub use verdict::Verdict;

@@ -64,16 +64,18 @@ fn a_story_is_found_by_a_prefix_in_the_usual_place() {
     check(
         &mut throughline(&directory("usual_place"), &["trace", "4bf9"]),
         expect![[r#"
-        exit code 0
-        GET in 2.00 ms
-        trace 4bf92f3577b34da6a3ce929d0e0e4736 at 2026-11-21 22:26:40.000 UTC
-        cache: 1 span, 2 log lines, complete
+            exit code 0
+            GET in 2.00 ms
+            trace 4bf92f3577b34da6a3ce929d0e0e4736 at 2026-11-21 22:26:40.000 UTC
+            cache: 1 span, 2 log lines, complete
 
-        start ms                                                           took ms  own ms  █ own  ░ waiting
-            0.00  cache GET                                                   2.00    2.00  ████████████████
-            0.00     · INFO cache request a=2 z=1
-         1000.00     · INFO cache request a=2 z=1
-    "#]],
+            start ms                                                           took ms  own ms  █ own  ░ waiting
+                0.00  cache GET                                                   2.00    2.00  ████████████████
+                0.00     · INFO cache request a=2 z=1
+             1000.00     · INFO cache request a=2 z=1
+
+            verdict  100 % own work (cache); how sure: high
+        "#]],
     );
 }
 
