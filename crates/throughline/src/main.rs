@@ -43,6 +43,8 @@ const EXAMPLES: &str = "\
 Examples:
   throughline up                          the whole system, here and now
   throughline trace 4bf92f35              one request's story; a unique prefix of its id is enough
+  throughline trace 4bf92f35 --verdict --fail-on slower-than=200ms
+                                          where its time went; exit code 3 if it took longer
   throughline logs 4bf92f35 | jq .        its log lines, as they are
   throughline tasks                       what waits for a worker, what is dead
   throughline ready 127.0.0.1:9901 --wait 30s

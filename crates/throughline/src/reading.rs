@@ -45,10 +45,10 @@ pub(crate) fn places(named: Vec<PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
     })
 }
 
-/// Searches as asked, tells what was found, and makes an exit code of it: 0 found, 1 not found, 2 trouble.
+/// Searches as asked, has what was found told, and makes an exit code of it: 1 not found, 2 trouble, else as `tell` says.
 pub(crate) fn answer(
     question: Question,
-    tell: impl FnOnce(Search, TraceId) -> anyhow::Result<String>,
+    tell: impl FnOnce(Search, TraceId) -> anyhow::Result<ExitCode>,
 ) -> ExitCode {
     let told = places(question.from).and_then(|from| match search(&question.id, from, question.wait)? {
         Outcome::Nothing(place) => {
@@ -59,8 +59,7 @@ pub(crate) fn answer(
             if let Some(remark) = remark(&search) {
                 complain(&remark);
             }
-            print(&tell(*search, trace)?)?;
-            Ok(ExitCode::SUCCESS)
+            tell(*search, trace)
         }
     });
     told.unwrap_or_else(|error| {
