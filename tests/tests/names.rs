@@ -29,6 +29,7 @@ fn every_name_that_is_written_for_the_story_is_read() {
         (read::WAIT_QUEUE_SPANS[0], written::SPAN_UPSTREAM_WAIT),
         (read::MESSAGE_KIND[0], written::MESSAGING_DESTINATION_NAME),
         (read::RUN, written::TASK_RUN),
+        (read::EXCEPTION_TYPE, written::EXCEPTION_TYPE),
         (read::EXCEPTION_MESSAGE, written::EXCEPTION_MESSAGE),
         (read::EXCEPTION_STACKTRACE, written::EXCEPTION_STACKTRACE),
         (read::OWN_PREFIX, written::OWN_PREFIX),

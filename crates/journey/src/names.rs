@@ -54,6 +54,8 @@ pub const MESSAGE_KIND: &[&str] = &["messaging.destination.name", "messaging.des
 pub const RUN: &str = "throughline.task.run";
 /// The name of the event that tells of an exception.
 pub const EXCEPTION: &str = "exception";
+/// An exception's kind.
+pub const EXCEPTION_TYPE: &str = "exception.type";
 /// What an exception says, with the causes that it names.
 pub const EXCEPTION_MESSAGE: &str = "exception.message";
 /// Where an exception was raised: many lines of text.
