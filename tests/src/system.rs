@@ -42,6 +42,7 @@ impl Parts {
 #[derive(Clone, Debug)]
 pub struct SystemBuilder {
     parts: Parts,
+    redis: bool,
     database: Option<String>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
@@ -97,6 +98,11 @@ impl SystemBuilder {
         Self { parts, ..self }
     }
 
+    /// Without a Redis, on whichever parts.
+    pub fn without_redis(self) -> Self {
+        Self { redis: false, ..self }
+    }
+
     /// `--workers`.
     pub fn workers(self, count: usize) -> Self {
         self.argument("--workers", count)
@@ -134,7 +140,7 @@ impl SystemBuilder {
             (named, _) => named,
         };
         let collector = real.as_ref().map(|real| real.collector.endpoint());
-        let redis = real.as_ref().map(|real| real.redis.url());
+        let redis = real.as_ref().filter(|_| self.redis).map(|real| real.redis.url());
         let flags = [("--database-url", database), ("--otlp-endpoint", collector), ("--redis-url", redis)];
         let flags = flags.into_iter().filter_map(|(flag, value)| Some([flag.to_owned(), value?]));
         let mut up = Command::new(throughline())
@@ -189,6 +195,7 @@ impl System {
     pub fn builder() -> SystemBuilder {
         SystemBuilder {
             parts: Parts::of_environment(),
+            redis: true,
             database: None,
             arguments: Vec::new(),
             environment: Vec::new(),

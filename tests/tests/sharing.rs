@@ -141,7 +141,7 @@ async fn without_redis_everything_goes_on() {
     }
     let files = sharing.system.files();
     eventually("an operator is told", async || {
-        let told = whole_lines(&files, "logs", |line| line.contains("Redis is left alone"));
+        let told = whole_lines(&files, "logs", |line| line.contains("Redis is not used"));
         if told.is_empty() { Err("no line says it") } else { Ok(()) }
     })
     .await;
