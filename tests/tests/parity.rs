@@ -47,7 +47,8 @@ async fn told(system: &System, ids: &[String]) -> Vec<(Vec<Value>, Vec<Value>)> 
         let mut spans = spans(&files, id);
         spans.sort_by_key(|span| span["span"]["startTimeUnixNano"].to_string());
         let mut lines = lines(&files, id);
-        lines.sort_by_key(|line| line["timestamp"].to_string());
+        // Each service's in its order: a worker may be done before the edge has told.
+        lines.sort_by_key(|line| (line["service"].to_string(), line["timestamp"].to_string()));
         let spans = spans.into_iter().map(|span| marks.masked("", span)).collect();
         all.push((spans, lines.into_iter().map(|line| marks.masked("", line)).collect()));
     }
