@@ -44,6 +44,27 @@ fn words(text: &str) -> Vec<String> {
         .collect()
 }
 
+/// The tree, and the verdict beneath it: how large a share is, and so where it stands and whether it is told, is a time as well.
+fn foot_apart(story: &str) -> (&str, &str) {
+    let at = story.find("\nverdict ").unwrap_or_else(|| panic!("no verdict: {story}"));
+    story.split_at(at + 1)
+}
+
+/// What each line of a verdict is about, and the sum of its shares.
+fn per_cent(verdict: &str) -> Vec<(String, u64)> {
+    let mut lines: Vec<(String, u64)> = Vec::new();
+    for line in verdict.trim_end().lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if !line.starts_with(' ') {
+            lines.push((words[0].to_owned(), 0));
+        }
+        let shares = words.windows(2).filter(|two| two[1] == "%").map(|two| two[0].parse::<u64>());
+        lines.last_mut().expect("the first line has a label").1 +=
+            shares.map(|share| share.expect("a number")).sum::<u64>();
+    }
+    lines
+}
+
 #[tokio::test]
 async fn the_first_story_is_what_up_tells() {
     // The embedded parts: what README begins with.
@@ -55,7 +76,12 @@ async fn the_first_story_is_what_up_tells() {
     .await;
     let readme = readme();
     let in_readme = printed(&readme, "cargo run --release -- up");
-    assert_eq!(words(&in_readme), words(&told), "README prints\n{in_readme}\nand `up` tells\n{told}");
+    let both = format!("README prints\n{in_readme}\nand `up` tells\n{told}");
+    let ((printed, printed_verdict), (told, told_verdict)) = (foot_apart(&in_readme), foot_apart(&told));
+    assert_eq!(words(printed), words(told), "{both}");
+    let adding_up = [("verdict".to_owned(), 100), ("later".to_owned(), 100)];
+    assert_eq!(per_cent(printed_verdict), adding_up, "{both}");
+    assert_eq!(per_cent(told_verdict), adding_up, "{both}");
 }
 
 #[test]

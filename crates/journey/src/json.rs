@@ -15,12 +15,27 @@
 //!     "status_message": "", "attempt": null, "attempts": null, "attributes": {}, "events": [], "links": []
 //!   }],
 //!   "lines": [{"offset_ms": 12.3, "line": {"message": "request", "span_id": "…"}}],
+//!   "verdict": {
+//!     "duration_ms": 12.4, "failed": false,
+//!     "shares": [{
+//!       "percent": 71, "duration_ms": 8.8, "spent": "database", "waiting": false, "service": "http_server", "to": null,
+//!       "name": "SELECT bookings", "mixed": false, "spans": 1, "span_id": "…"
+//!     }],
+//!     "failure": {"first": "16 hex digits", "because": ["…"], "coped_with": false},
+//!     "later": [{"span_id": "…", "service": "worker", "name": "…", "failed": false, "duration_ms": 12.0, "shares": []}],
+//!     "sure": "high", "doubts": []
+//!   },
 //!   "runs": [], "runs_left_out": []
 //! }
 //! ```
 //!
 //! `spans` is flat, each span before what it caused (`depth` says how deep), siblings in time order; `gaps[].kind` is
 //! `caller`, `span`, `circle` or `spans`. `lines` is in time order; `line` is the object as it was written.
+//! `verdict` is [`Verdict`]: `shares[].percent` add up to 100, there and in each of `later`; `spent` is `own`, `database`, `key_value`,
+//! `pool`, `wait_queue`, `network`, `task_queue`, `call`, `retry` or `unaccounted`; `waiting` says whether nothing was done in it but to
+//! wait for one's turn; `to` is who was asked; `name` is the span name that most of it belongs to, of so many `spans`, `mixed` with others.
+//! `failure` is `null` where nothing failed; `because` are the spans that failed because of the first; it is `coped_with` if the answer did
+//! not fail. `sure` is `low`, `medium` or `high`, and `doubts` are for people to read.
 //! `runs` are the stories of other traces that this one goes on in or goes on from, in time order, each in this form; `runs_left_out`
 //! are the ids of further ones, which were too many to be read.
 
@@ -31,6 +46,12 @@ use crate::id::{SpanId, TraceId};
 use crate::names;
 use crate::span::{Attributes, Event, Kind, Link, Span};
 use crate::story::{Gap, Node, Runs, Story, in_time_order};
+use crate::verdict::Verdict;
+
+/// The verdict's form.
+mod verdict;
+
+const ALWAYS: &str = "text, numbers and maps with text keys always have a JSON form";
 
 #[derive(Serialize)]
 struct Whole<'s> {
@@ -48,8 +69,15 @@ struct Whole<'s> {
     duplicate_spans: usize,
     spans: Vec<SpanForm<'s>>,
     lines: Vec<LineForm>,
+    verdict: verdict::Form,
     runs: Vec<Whole<'s>>,
     runs_left_out: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Alone {
+    trace_id: String,
+    verdict: verdict::Form,
 }
 
 #[derive(Serialize)]
@@ -118,7 +146,13 @@ pub fn render_all(story: &Story, runs: &Runs) -> String {
         runs_left_out: runs.left_out.iter().map(TraceId::to_string).collect(),
         ..form(story)
     };
-    serde_json::to_string(&whole).expect("text, numbers and maps with text keys always have a JSON form")
+    serde_json::to_string(&whole).expect(ALWAYS)
+}
+
+/// `verdict` alone: the member `verdict` of its story, after `trace_id`, as one JSON object on one line, without its end.
+pub fn render_verdict(story: &Story, verdict: &Verdict) -> String {
+    let alone = Alone { trace_id: story.trace.to_string(), verdict: verdict::form(verdict) };
+    serde_json::to_string(&alone).expect(ALWAYS)
 }
 
 fn form(story: &Story) -> Whole<'_> {
@@ -144,6 +178,7 @@ fn form(story: &Story) -> Whole<'_> {
             .filter_map(|node| Some(span(story, node, node.span.as_ref()?, zero)))
             .collect(),
         lines: lines(story, zero),
+        verdict: verdict::form(&Verdict::of(story)),
         runs: Vec::new(),
         runs_left_out: Vec::new(),
     }

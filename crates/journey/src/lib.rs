@@ -1,10 +1,15 @@
-//! OTLP files → one request's story. Knows OTLP and the flat line, nothing of ours.
+//! OTLP files → one request's story, and answers to questions over all requests. Knows OTLP and the flat line, nothing of ours.
 //!
 //! [`Search`] reads what the Collector wrote and keeps what belongs to one id; [`Story`] orders it into a tree, purely;
-//! [`text`] and [`json`] show it. Nothing is ever written beside the files that are read.
+//! [`Verdict`] judges it, [`text`] and [`json`] show both. [`pass`] reads everything once, on all cores and in bounded
+//! memory, for [`traces`], [`stats`] and [`errors`]. Nothing is ever written beside the files that are read.
 //!
 //! Nothing in the input can make it panic, recurse or print a control character: files come from anybody.
 
+/// A span in brief.
+pub mod brief;
+/// Failures, grouped by kind and place.
+pub mod errors;
 /// Text from data, made harmless for a terminal.
 mod escape;
 /// Ids in every spelling, and what a person may type for one.
@@ -17,20 +22,36 @@ pub mod json;
 pub mod line;
 /// The names that are read: attributes and fields.
 pub mod names;
+/// A line as it really is → the objects in it.
+mod objects;
 /// OTLP/JSON → spans and lines.
 mod otlp;
+/// One reading of everything, for questions over all spans.
+pub mod pass;
 /// Which lines may concern an id.
 pub mod scan;
 /// One search over files that may still grow.
 mod search;
 /// A span, whatever the spelling of its file.
 pub mod span;
+/// Requests, failures and durations by service and route.
+pub mod stats;
 /// Spans and lines → one request's story.
 pub mod story;
+/// Rows and columns as text.
+mod table;
 /// A story as text.
 pub mod text;
+/// Traces, found and listed.
+pub mod traces;
+/// A story → where its time went, what failed first.
+pub mod verdict;
+/// Spans in any order → traces, within bounds.
+pub mod window;
 
 pub use id::{NotAnId, SpanId, TraceId, Wanted};
 pub use input::{Input, Unreadable};
+pub use pass::Pass;
 pub use search::{MOST_RUNS, Search};
 pub use story::{Runs, Story};
+pub use verdict::Verdict;

@@ -42,12 +42,20 @@ pub const POOL_IN_USE: &str = "throughline.pool.in_use";
 pub const POOL_SIZE: &str = "throughline.pool.size";
 /// How many others were waiting for one.
 pub const POOL_WAITING: &str = "throughline.pool.waiting";
+/// Systems that keep values by key, mostly in memory: what is asked of them is a look-up, not a statement.
+pub const KEY_VALUE_SYSTEMS: &[&str] = &["redis", "valkey", "memcached"];
+/// Spans in which a connection of a pool is waited for.
+pub const POOL_WAIT_SPANS: &[&str] = &["pool.acquire", "pg-pool.connect"];
+/// Spans in which a request stands in a proxy's wait queue.
+pub const WAIT_QUEUE_SPANS: &[&str] = &["upstream.wait"];
 /// What kind of message a consumer acts on.
 pub const MESSAGE_KIND: &[&str] = &["messaging.destination.name", "messaging.destination"];
 /// How often somebody has acted on it, this time included.
 pub const RUN: &str = "throughline.task.run";
 /// The name of the event that tells of an exception.
 pub const EXCEPTION: &str = "exception";
+/// An exception's kind.
+pub const EXCEPTION_TYPE: &str = "exception.type";
 /// What an exception says, with the causes that it names.
 pub const EXCEPTION_MESSAGE: &str = "exception.message";
 /// Where an exception was raised: many lines of text.

@@ -116,7 +116,7 @@ fn read_span(item: &Attributes, resource: &Attributes) -> Option<Span> {
         service: resource.get(names::SERVICE).map(plain).unwrap_or_default(),
         instance: resource.get(names::INSTANCE).map(plain),
         name: member(item, "name", "name").map(plain).unwrap_or_default(),
-        kind: kind(member(item, "kind", "kind")),
+        kind: Kind::read(member(item, "kind", "kind").map(plain).as_deref()),
         start: nanoseconds(item, "startTimeUnixNano", "start_time_unix_nano").unwrap_or(0),
         end: nanoseconds(item, "endTimeUnixNano", "end_time_unix_nano").unwrap_or(0),
         failed: status.and_then(|status| status.get("code")).is_some_and(is_error),
@@ -203,16 +203,6 @@ fn nanoseconds(item: &Attributes, camel: &str, snake: &str) -> Option<u64> {
         // Writers that keep numbers as floats lose the last digits, no more.
         Value::Number(number) => number.as_u64().or_else(|| number.as_f64().map(|number| number as u64)),
         _ => None,
-    }
-}
-
-fn kind(value: Option<&Value>) -> Kind {
-    match value.map(plain).as_deref() {
-        Some("2" | "SPAN_KIND_SERVER") => Kind::Server,
-        Some("3" | "SPAN_KIND_CLIENT") => Kind::Client,
-        Some("4" | "SPAN_KIND_PRODUCER") => Kind::Producer,
-        Some("5" | "SPAN_KIND_CONSUMER") => Kind::Consumer,
-        _ => Kind::Internal,
     }
 }
 

@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 
-use serde::de::IgnoredAny;
-
 use crate::id::{SpanId, TraceId, Wanted};
 use crate::input::{Input, Tally, Unreadable};
 use crate::line::Line;
+use crate::objects;
 use crate::otlp::Request;
 use crate::scan::Needles;
 use crate::span::{Attributes, Span};
@@ -19,8 +18,6 @@ pub use runs::MOST_RUNS;
 
 /// Spans of other traces that a story links to are looked up until there are this many.
 const MOST_LINKS: usize = 64;
-/// A line is given up after so many places in it that only looked like a beginning.
-const MOST_FAILURES: usize = 8;
 
 /// A search for an id, over files that may still grow.
 #[derive(Debug)]
@@ -152,26 +149,7 @@ impl Found {
 
     /// Keeps what `line` tells about a wanted trace; `false` if it is no JSON, or only in part.
     fn take(&mut self, line: &[u8], needles: &Needles, is_wanted: impl Fn(TraceId) -> bool) -> bool {
-        let text = String::from_utf8_lossy(line);
-        // A crash leaves zeros where a file system had not written its data yet.
-        let mut rest = text.trim_matches(|letter: char| letter == '\0' || letter.is_ascii_whitespace());
-        let mut failures = 0;
-        while !rest.is_empty() {
-            let length = match self.take_object(rest, needles, &is_wanted) {
-                Some(length) => length,
-                // The writer was killed and went on in the same line: what comes after may be whole.
-                None => {
-                    failures += 1;
-                    match next_object(rest).filter(|_| failures < MOST_FAILURES) {
-                        Some(at) => at,
-                        None => break,
-                    }
-                }
-            };
-            rest = rest[length..]
-                .trim_start_matches(|letter: char| letter == '\0' || letter.is_ascii_whitespace());
-        }
-        failures == 0
+        objects::each(line, |text| self.take_object(text, needles, &is_wanted))
     }
 
     /// Takes the object that `text` begins with and says how long it is.
@@ -200,14 +178,4 @@ impl Found {
         self.lines.extend(line.filter(|line| is_wanted(line.trace)));
         Some(length)
     }
-}
-
-/// Where in `text`, beyond its beginning, a written line seems to begin: an export request, or else a flat line, which
-/// holds no other object.
-fn next_object(text: &str) -> Option<usize> {
-    let rest = text.get(1..)?;
-    let starts = ["{\"resourceSpans\"", "{\"resourceLogs\"", "{\"resource_spans\"", "{\"resource_logs\""];
-    let request = starts.iter().filter_map(|start| rest.find(start)).min();
-    let flat = || rest.rfind("{\"").filter(|at| serde_json::from_str::<IgnoredAny>(&rest[*at..]).is_ok());
-    request.or_else(flat).map(|at| at + 1)
 }

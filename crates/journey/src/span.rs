@@ -109,6 +109,19 @@ impl Span {
     }
 }
 
+impl Kind {
+    /// Reads its number or its name in OTLP/JSON; what is neither is told by nobody, and internal.
+    pub(crate) fn read(text: Option<&str>) -> Self {
+        match text {
+            Some("2" | "SPAN_KIND_SERVER") => Self::Server,
+            Some("3" | "SPAN_KIND_CLIENT") => Self::Client,
+            Some("4" | "SPAN_KIND_PRODUCER") => Self::Producer,
+            Some("5" | "SPAN_KIND_CONSUMER") => Self::Consumer,
+            _ => Self::Internal,
+        }
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -107,6 +107,16 @@ impl Story {
         tops.clone().find_map(|node| node.span.as_ref()).or_else(|| self.spans().next())
     }
 
+    /// The span with this id, if it was written.
+    pub fn span(&self, id: SpanId) -> Option<&Span> {
+        self.place(id).and_then(|place| self.nodes[place].span.as_ref())
+    }
+
+    /// The index of the node with this id.
+    pub(crate) fn place(&self, id: SpanId) -> Option<usize> {
+        self.places.get(&id).copied()
+    }
+
     /// The spans, in the story's order.
     pub fn spans(&self) -> impl Iterator<Item = &Span> {
         self.nodes.iter().filter_map(|node| node.span.as_ref())

@@ -2,7 +2,7 @@
 //!
 //! First what was asked and what came of it; then the tree, a row for each span: when it began, whose and what it is,
 //! how long it took, how much of that was its own, and where in the whole its time lies. Log lines, links and events
-//! stand beneath the span that they belong to, at their time. Pure; nothing from the data reaches the terminal unescaped.
+//! stand beneath the span that they belong to, at their time; the verdict stands at the foot. Pure; nothing from the data reaches the terminal unescaped.
 
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -15,9 +15,12 @@ use crate::span::{Span, plain};
 use crate::story::{Gap, Runs, Story};
 use crate::text::columns::{Columns, Unit};
 use crate::text::paint::{Piece, Style, paint};
+use crate::verdict::Verdict;
 
 /// Numbers, bars and widths.
 mod columns;
+/// The verdict, beneath the tree.
+mod foot;
 /// One log line, event or link in words.
 mod notes;
 /// Pieces of text with their style, wrapped to a width.
@@ -88,14 +91,33 @@ pub fn render(story: &Story, look: Look) -> String {
     lines.push(Vec::new());
     let columns = Columns::new(story, unit, width);
     let mut text = String::new();
-    for line in lines {
-        for part in paint::wrap(line, width, width, " ") {
-            text.push_str(&paint(&part, look.is_coloured));
-            text.push('\n');
-        }
-    }
+    lines.into_iter().for_each(|line| write(line, look, &mut text));
     rows::render(story, &columns, look.is_coloured, &mut text);
+    let foot = foot::render(story, &Verdict::of(story), unit, Look { width, ..look });
+    if !foot.is_empty() {
+        text.push('\n');
+        text.push_str(&foot);
+    }
     text
+}
+
+/// `verdict` on `story` alone, below what was asked.
+pub fn render_verdict(story: &Story, verdict: &Verdict, look: Look) -> String {
+    let (start, end) = story.extent();
+    let unit = Unit::for_total(end - start);
+    let mut text = String::new();
+    let title = head(story, unit).into_iter().next().unwrap_or_default();
+    write(title, look, &mut text);
+    text + &foot::render(story, verdict, unit, Look { width: look.width.max(NARROWEST), ..look })
+}
+
+/// One line of the head, wrapped.
+fn write(line: Vec<Piece>, look: Look, text: &mut String) {
+    let width = look.width.max(NARROWEST);
+    for part in paint::wrap(line, width, width, " ") {
+        text.push_str(&paint(&part, look.is_coloured));
+        text.push('\n');
+    }
 }
 
 /// What was asked, what came of it, when, who took part, and what is missing.

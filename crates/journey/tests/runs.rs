@@ -154,6 +154,9 @@ fn all_of_it_reads_as_one_story() {
             5.00  └─ send deliver                                             1.00    1.00      █
            12.00     └─ worker process deliver                                8.00    8.00           ███████
 
+        verdict  90 % own work (api), 10 % outgoing call (api); how sure: high
+        later    worker process deliver in 14.00 ms: 57 % own work (worker), 43 % task queue (worker)
+
         goes on 10.0 s later, in a trace of its own
 
         process deliver in 5.00 ms
@@ -166,6 +169,9 @@ fn all_of_it_reads_as_one_story() {
                   │    (worker process deliver)
             1.00  └─ POST                                                     3.00    3.00     ██████████
 
+        verdict  60 % outgoing call (worker), 40 % own work (worker); how sure: medium
+        doubt    60 % in calls whose other end tells nothing
+
         goes on 7 min later, in a trace of its own
 
         process deliver in 5.00 ms
@@ -176,6 +182,8 @@ fn all_of_it_reads_as_one_story() {
             0.00  worker process deliver run 3                                5.00    5.00  ████████████████
                      · linked to trace 4bf92f3577b34da6a3ce929d0e0e4736 7 min earlier
                        (worker process deliver)
+
+        verdict  100 % own work (worker); how sure: high
     "#]]
     .assert_eq(&render_all(&story, &runs, Look::default()));
 }

@@ -43,6 +43,10 @@ fn a_cold_read_with_a_second_attempt() {
                11.90           · INFO cache request cache_hit=false queue_ms=0.0 routing_ms=0.3 upstream_ms=11.0
                12.41     · INFO load_balancer request cache_hit=false queue_ms=0.0 routing_ms=0.4
                            upstream_ms=12.0
+
+            verdict  56 % database (http_server: SELECT bookings), 17 % waiting for a connection (http_server),
+                     12 % own work (http_server), 15 % other; how sure: high
+            failed   first cache GET → 127.0.0.1:41003 failed: connect (the answer did not fail)
         "#]],
     );
 }
@@ -77,6 +81,11 @@ fn a_recorded_story_of_the_whole_system_reads_well() {
             4.57                 · INFO http_server request db_ms=0.228 pool_wait_ms=0.003
             5.40           · INFO cache request cache_hit=false routing_ms=0.786 upstream_ms=3.902
             5.87     · INFO load_balancer request cache_hit=false routing_ms=0.269 upstream_ms=5.551
+
+        verdict  37 % own work (http_server), 22 % network (cache → http_server),
+                 15 % network (load_balancer → cache), 26 % other; how sure: high
+        failed   first cache GET → 127.0.0.1:45445 failed: connect: the replica refuses connections
+                 (the answer did not fail)
     "#]]
     .assert_eq(&render(&story, Look::default()));
     assert!(story.is_answered());
@@ -143,6 +152,9 @@ fn a_hit_names_the_trace_that_stored_the_entry() {
                0.200     └─ cache GET 200 hit                                    0.200   0.200       ██████
                                · answered from an entry stored by trace 0af7651916cd43dd8448eb211c80319c
                                  3.2 s earlier (cache GET)
+
+            verdict  34 % own work (cache), 33 % own work (load_balancer), 33 % network (load_balancer → cache);
+                     how sure: high
         "#]],
     );
 }
@@ -160,13 +172,16 @@ fn a_failure_stands_behind_what_the_cache_decided() {
         &[request("cache", &[failed])],
         &[],
         expect![[r#"
-        GET /api/bookings/0192f0c1-7a3e-7bbf-8d1c-0e5a4b6c7d8e → 503 (connect) in 1.00 ms
-        trace 4bf92f3577b34da6a3ce929d0e0e4736 at 2026-11-21 22:26:40.123 UTC
-        cache: 1 span, 0 log lines, complete
+            GET /api/bookings/0192f0c1-7a3e-7bbf-8d1c-0e5a4b6c7d8e → 503 (connect) in 1.00 ms
+            trace 4bf92f3577b34da6a3ce929d0e0e4736 at 2026-11-21 22:26:40.123 UTC
+            cache: 1 span, 0 log lines, complete
 
-        start ms                                                           took ms  own ms  █ own  ░ waiting
-            0.00  cache GET 503 miss (uri-miss) failed: connect: refused      1.00    1.00  ████████████████
-    "#]],
+            start ms                                                           took ms  own ms  █ own  ░ waiting
+                0.00  cache GET 503 miss (uri-miss) failed: connect: refused      1.00    1.00  ████████████████
+
+            verdict  100 % own work (cache); how sure: high
+            failed   first cache GET 503 failed: connect: refused
+        "#]],
     );
 }
 
@@ -190,6 +205,8 @@ fn a_link_that_leads_out_of_the_files_is_said_to() {
                0.000  load_balancer GET 404                                      0.600   0.600  ████████████████
                          · linked to trace 0af7651916cd43dd8448eb211c80319c
                            span 0000000000000009, which is not in these files
+
+            verdict  100 % own work (load_balancer); how sure: high
         "#]],
     );
 }
@@ -232,6 +249,11 @@ fn a_parent_that_was_never_written_is_named_with_what_hangs_on_it() {
                 0.90     · ERROR cache panic exception.message="index out of bounds"
                       (span 0000000000000005 was never written: parent of a span of http_server)
                 1.00  └─ http_server GET /api/bookings 500                        1.00    1.00        ███████
+
+            verdict  100 % own work (load_balancer); how sure: low
+            failed   first load_balancer GET 502 failed: broken_response
+            doubt    span 0000000000000003 was never written, which cache names
+            doubt    span 0000000000000005 was never written, which http_server names
         "#]],
     );
 }
@@ -252,6 +274,8 @@ fn a_caller_of_ours_may_well_be_nowhere() {
             start ms                                                           took ms  own ms  █ own  ░ waiting
                       (span 0000000000000009 is not in these files: the caller's own, or never written)
                0.000  └─ load_balancer GET 200                                   0.600   0.600  ████████████████
+
+            verdict  100 % own work (load_balancer); how sure: high
         "#]],
     );
 }
@@ -308,6 +332,9 @@ fn events_and_other_systems_older_names_are_told() {
             start ms                                                           took ms  own ms  █ own  ░ waiting
                 0.00  shop POST /cart 500 failed: KeyError                        5.00    5.00  ████████████████
                 2.00     · exception message='user' type=KeyError
+
+            verdict  100 % own work (shop); how sure: high
+            failed   first shop POST /cart 500 failed: KeyError
         "#]],
     );
 }
@@ -341,6 +368,11 @@ fn circles_self_parents_and_clocks_that_jump_are_shown_and_said() {
                 1.00  └─ b                                                        2.00    2.00      ████████
                 2.00     └─ backwards ends before it starts                       0.00    0.00          █
                 1.00  odd own parent                                              1.00    1.00      ████
+
+            verdict  100 % own work (odd); how sure: medium
+            doubt    span 0000000000000001 is its own ancestor
+            doubt    span 0000000000000003 is its own ancestor
+            doubt    span 0000000000000004 ends before it starts
         "#]],
     );
 }
@@ -351,6 +383,8 @@ fn the_json_form_is_flat_and_says_its_units() {
     let told: Value =
         serde_json::from_str(&journey::json::render(&story("json", &traces, &logs[..1]))).unwrap();
     let mut told = told;
+    // Its members have a test beside the verdict's own.
+    assert!(told.as_object_mut().unwrap().remove("verdict").is_some());
     let spans = told["spans"].as_array_mut().unwrap();
     let outline: Vec<String> = spans
         .iter()

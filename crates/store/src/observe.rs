@@ -71,7 +71,7 @@ impl Observer {
     pub(crate) fn acquire(&self, fill: Fill) -> Acquire<'_> {
         let span = telemetry::is_in_request().then(|| {
             Span::internal(
-                "pool.acquire",
+                names::SPAN_POOL_ACQUIRE,
                 vec![
                     KeyValue::new(names::POOL_SIZE, count(fill.size)),
                     KeyValue::new(names::POOL_IN_USE, count(fill.in_use)),

@@ -99,6 +99,11 @@ pub const METRIC_TASK_DURATION: &str = "throughline.task.duration";
 /// Seconds between the moment from which a run was due and its start.
 pub const METRIC_TASK_WAIT: &str = "throughline.task.wait";
 
+/// The span in which a request waits for a connection of the database's pool.
+pub const SPAN_POOL_ACQUIRE: &str = "pool.acquire";
+/// The span in which a request stands in the wait queue of a next hop.
+pub const SPAN_UPSTREAM_WAIT: &str = "upstream.wait";
+
 pub const REPLICA: &str = "throughline.replica";
 pub const RETRY_REASON: &str = "throughline.retry_reason";
 pub const CACHE_RESULT: &str = "throughline.cache.result";

@@ -16,6 +16,8 @@ pub(crate) struct Settings {
 /// Prints the lines.
 pub(crate) fn run(settings: Settings) -> ExitCode {
     reading::answer(settings.question, |search, trace| {
-        Ok(search.lines(trace).into_iter().map(|line| line.raw + "\n").collect())
+        let lines: String = search.lines(trace).into_iter().map(|line| line.raw + "\n").collect();
+        reading::print(&lines)?;
+        Ok(ExitCode::SUCCESS)
     })
 }

@@ -9,16 +9,22 @@ use clap::{Parser, Subcommand, error::ErrorKind};
 
 /// One request, as a tool asks it.
 mod ask;
+/// `errors`: what failed, from files.
+mod errors;
 /// `logs`: one request's log lines, from files.
 mod logs;
-/// What `trace` and `logs` share: where the files are, which trace is meant.
+/// What the commands that read files share: where the files are, which trace is meant.
 mod reading;
 /// `ready`: asks a process whether it can serve.
 mod ready;
+/// `stats`: requests and how long they took, from files.
+mod stats;
 /// `tasks`: what a worker has to do, from the database.
 mod tasks;
 /// `trace`: one request's story, from files.
 mod trace;
+/// `traces`: requests, found and listed, from files.
+mod traces;
 /// `up`: the whole system as child processes.
 mod up;
 
@@ -43,7 +49,11 @@ const EXAMPLES: &str = "\
 Examples:
   throughline up                          the whole system, here and now
   throughline trace 4bf92f35              one request's story; a unique prefix of its id is enough
+  throughline trace 4bf92f35 --verdict --fail-on slower-than=200ms
+                                          where its time went; exit code 3 if it took longer
   throughline logs 4bf92f35 | jq .        its log lines, as they are
+  throughline traces --errors --since 10m requests in which something failed
+  throughline stats                       how many requests, how many failed, how long they took
   throughline tasks                       what waits for a worker, what is dead
   throughline ready 127.0.0.1:9901 --wait 30s
                                           wait until a service can serve
@@ -60,6 +70,12 @@ enum Command {
     Trace(trace::Settings),
     /// Print one request's log lines as they are
     Logs(logs::Settings),
+    /// Find requests and list them, newest first, from the Collector's files
+    Traces(traces::Settings),
+    /// Count requests and failures and tell how long they took, by service and route, from the Collector's files
+    Stats(stats::Settings),
+    /// Tell what failed, by kind and place, from the Collector's files
+    Errors(errors::Settings),
     /// Tell what a worker has to do, has done and could not do
     Tasks(tasks::Settings),
     /// Ask a service's admin address whether it can serve
@@ -85,6 +101,9 @@ fn main() -> ExitCode {
         Command::Up(settings) => up::run(settings),
         Command::Trace(settings) => trace::run(settings),
         Command::Logs(settings) => logs::run(settings),
+        Command::Traces(settings) => traces::run(settings),
+        Command::Stats(settings) => stats::run(settings),
+        Command::Errors(settings) => errors::run(settings),
         Command::Tasks(settings) => tasks::run(settings),
         Command::Ready(settings) => ready::run(&settings),
         Command::LoadBalancer(settings) => load_balancer::run(settings),

@@ -1,4 +1,4 @@
-//! What `trace` and `logs` share: which trace is meant, where the files are, how an answer is told.
+//! What the commands that read files share: where the files are, which trace is meant, how an answer is told.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -6,11 +6,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use journey::input::Tally;
 use journey::{Search, TraceId, Wanted};
 
+/// What `traces`, `stats` and `errors` share.
+mod everything;
 /// How long to wait for what is still on its way.
 mod patience;
+/// What takes so long.
+mod progress;
 
+pub(crate) use everything::{Source, Told, answer as answer_all, parse_moment};
 pub(crate) use patience::{Outcome, search};
 
 /// Where the embedded collector and docker-compose.yml put the files.
@@ -45,10 +51,10 @@ pub(crate) fn places(named: Vec<PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
     })
 }
 
-/// Searches as asked, tells what was found, and makes an exit code of it: 0 found, 1 not found, 2 trouble.
+/// Searches as asked, has what was found told, and makes an exit code of it: 1 not found, 2 trouble, else as `tell` says.
 pub(crate) fn answer(
     question: Question,
-    tell: impl FnOnce(Search, TraceId) -> anyhow::Result<String>,
+    tell: impl FnOnce(Search, TraceId) -> anyhow::Result<ExitCode>,
 ) -> ExitCode {
     let told = places(question.from).and_then(|from| match search(&question.id, from, question.wait)? {
         Outcome::Nothing(place) => {
@@ -59,8 +65,7 @@ pub(crate) fn answer(
             if let Some(remark) = remark(&search) {
                 complain(&remark);
             }
-            print(&tell(*search, trace)?)?;
-            Ok(ExitCode::SUCCESS)
+            tell(*search, trace)
         }
     });
     told.unwrap_or_else(|error| {
@@ -71,20 +76,36 @@ pub(crate) fn answer(
 
 /// What could not be read, in one line; `None` if all could be.
 fn remark(search: &Search) -> Option<String> {
-    let tally = search.tally();
     let (damaged, half) = search.not_understood();
-    let counts = [
-        (damaged, "damaged lines with this id skipped"),
-        (half, "last lines with this id are not whole yet"),
+    tell_counts(
+        &[
+            (damaged, "damaged lines with this id skipped"),
+            (half, "last lines with this id are not whole yet"),
+        ],
+        search.tally(),
+    )
+}
+
+/// `counts` that are not 0 and what `tally` tells of trouble, in one line; `None` if there is nothing to tell.
+fn tell_counts(counts: &[(u64, &str)], tally: &Tally) -> Option<String> {
+    let of_files = [
         (tally.too_long, "lines too long to be read"),
         (tally.cut_short, "packed files end too early"),
         (tally.unreadable.len() as u64, "files could not be opened"),
     ];
-    let counted =
-        counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{what}: {count}"));
+    let all = counts.iter().chain(&of_files).filter(|(count, _)| *count > 0);
+    let counted = all.map(|(count, what)| format!("{what}: {count}"));
     let first = tally.unreadable.first().map(|unreadable| format!("{} ({})", unreadable, unreadable.source));
     let told: Vec<String> = counted.chain(first).collect();
     Some(told.join("; ")).filter(|text| !text.is_empty())
+}
+
+/// That there is nothing to read in `places`, and what to try.
+fn no_files(places: &str) -> String {
+    format!(
+        "{places} holds no file of spans or log lines (`*.jsonl`, `*.json`, rotated or gzipped): name the directory that \
+         the Collector writes to with `--from PATH`"
+    )
 }
 
 /// Prints to standard output; whoever has stopped reading has seen enough.

@@ -1,14 +1,19 @@
 //! `trace`: tells the story of one request, from the Collector's files alone.
 //!
-//! Exit codes: 0 found, 1 not found, 2 trouble, 64 usage.
+//! Exit codes: 0 found, 1 not found, 2 trouble, 3 found and what `--fail-on` names is the case, 64 usage.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use journey::{Runs, Search, Story, TraceId};
+use anyhow::Context;
+use journey::{Runs, Search, Story, TraceId, Verdict};
 
 use crate::reading::{self, Outcome};
+
+/// It was found, and is what `--fail-on` names.
+const FAILED_ON: u8 = 3;
 
 /// What can be told to `trace`.
 #[derive(Debug, clap::Args)]
@@ -21,17 +26,75 @@ pub(crate) struct Settings {
     /// For programs: one JSON object
     #[arg(long, env = "THROUGHLINE_JSON")]
     json: bool,
+    /// Only the verdict: where the time went, what failed first, what was left for later, how sure that is
+    #[arg(long, env = "THROUGHLINE_VERDICT")]
+    verdict: bool,
+    /// For scripts: exit with 3 if the answer failed (`error`), or took longer than a duration (`slower-than=200ms`);
+    /// may be repeated, or both separated by a comma
+    #[arg(
+        long,
+        env = "THROUGHLINE_FAIL_ON",
+        value_name = "error|slower-than=DURATION",
+        value_delimiter = ','
+    )]
+    fail_on: Vec<FailOn>,
+}
+
+/// What a script wants to hear of by the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FailOn {
+    /// The answer is a failure.
+    Error,
+    /// The answer took longer.
+    SlowerThan(Duration),
+}
+
+impl FromStr for FailOn {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            None if text == "error" => Ok(Self::Error),
+            Some(("slower-than", duration)) => service::parse_duration(duration).map(Self::SlowerThan),
+            _ => Err("`error` or `slower-than=DURATION` is wanted, such as `slower-than=200ms`".to_owned()),
+        }
+    }
+}
+
+impl FailOn {
+    /// Whether it is the case; `None`: no span was written that could tell.
+    fn applies(self, verdict: &Verdict) -> Option<bool> {
+        let took = Duration::from_nanos(verdict.took?);
+        Some(match self {
+            Self::Error => verdict.has_failed,
+            Self::SlowerThan(bound) => took > bound,
+        })
+    }
 }
 
 /// Tells the story.
 pub(crate) fn run(settings: Settings) -> ExitCode {
     reading::answer(settings.question, |search, trace| {
         let (story, runs) = with_links(search, trace, !settings.no_links)?;
-        Ok(match settings.json {
-            true => journey::json::render_all(&story, &runs) + "\n",
-            false => journey::text::render_all(&story, &runs, reading::look()),
-        })
+        let verdict = Verdict::of(&story);
+        reading::print(&match (settings.json, settings.verdict) {
+            (true, true) => journey::json::render_verdict(&story, &verdict) + "\n",
+            (true, false) => journey::json::render_all(&story, &runs) + "\n",
+            (false, true) => journey::text::render_verdict(&story, &verdict, reading::look()),
+            (false, false) => journey::text::render_all(&story, &runs, reading::look()),
+        })?;
+        exit_code(&settings.fail_on, &verdict)
     })
+}
+
+/// What `verdict` means to a script that wants to hear of `fail_on`.
+///
+/// # Errors
+/// No span tells whether it is the case.
+fn exit_code(fail_on: &[FailOn], verdict: &Verdict) -> anyhow::Result<ExitCode> {
+    let judged: Option<Vec<bool>> = fail_on.iter().map(|fail_on| fail_on.applies(verdict)).collect();
+    let judged = judged.context("no span of this trace was written that `--fail-on` could judge")?;
+    Ok(if judged.contains(&true) { ExitCode::from(FAILED_ON) } else { ExitCode::SUCCESS })
 }
 
 /// The story of trace `id` in the files and directories `from`, rendered for this process's standard output, once every one of

@@ -42,7 +42,15 @@ fn directory(test: &str) -> PathBuf {
 fn throughline(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_throughline"));
     command.current_dir(directory).args(arguments).stdin(Stdio::null());
-    for name in ["NO_COLOR", "CLICOLOR_FORCE", "THROUGHLINE_FROM", "THROUGHLINE_WAIT", "THROUGHLINE_JSON"] {
+    for name in [
+        "NO_COLOR",
+        "CLICOLOR_FORCE",
+        "THROUGHLINE_FROM",
+        "THROUGHLINE_WAIT",
+        "THROUGHLINE_JSON",
+        "THROUGHLINE_VERDICT",
+        "THROUGHLINE_FAIL_ON",
+    ] {
         command.env_remove(name);
     }
     command
@@ -64,16 +72,18 @@ fn a_story_is_found_by_a_prefix_in_the_usual_place() {
     check(
         &mut throughline(&directory("usual_place"), &["trace", "4bf9"]),
         expect![[r#"
-        exit code 0
-        GET in 2.00 ms
-        trace 4bf92f3577b34da6a3ce929d0e0e4736 at 2026-11-21 22:26:40.000 UTC
-        cache: 1 span, 2 log lines, complete
+            exit code 0
+            GET in 2.00 ms
+            trace 4bf92f3577b34da6a3ce929d0e0e4736 at 2026-11-21 22:26:40.000 UTC
+            cache: 1 span, 2 log lines, complete
 
-        start ms                                                           took ms  own ms  █ own  ░ waiting
-            0.00  cache GET                                                   2.00    2.00  ████████████████
-            0.00     · INFO cache request a=2 z=1
-         1000.00     · INFO cache request a=2 z=1
-    "#]],
+            start ms                                                           took ms  own ms  █ own  ░ waiting
+                0.00  cache GET                                                   2.00    2.00  ████████████████
+                0.00     · INFO cache request a=2 z=1
+             1000.00     · INFO cache request a=2 z=1
+
+            verdict  100 % own work (cache); how sure: high
+        "#]],
     );
 }
 
@@ -87,6 +97,50 @@ fn colours_are_shown_where_they_are_forced_and_not_refused() {
     assert!(shows("CLICOLOR_FORCE", "1"));
     assert!(!shows("CLICOLOR_FORCE", "0"));
     assert!(!shows("NO_COLOR", "1"));
+}
+
+#[test]
+fn the_verdict_is_told_alone_where_it_is_asked_for() {
+    let directory = directory("verdict_alone");
+    check(
+        &mut throughline(&directory, &["trace", TRACE, "--verdict"]),
+        expect![[r#"
+        exit code 0
+        GET in 2.00 ms
+        verdict  100 % own work (cache); how sure: high
+    "#]],
+    );
+    check(
+        &mut throughline(&directory, &["trace", TRACE, "--verdict", "--json"]),
+        expect![[r#"
+        exit code 0
+        {"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","verdict":{"duration_ms":2.0,"failed":false,"shares":[{"percent":100,"duration_ms":2.0,"spent":"own","waiting":false,"service":"cache","to":null,"name":"GET","mixed":false,"spans":1,"span_id":"0000000000000001"}],"failure":null,"later":[],"sure":"high","doubts":[]}}
+    "#]],
+    );
+}
+
+#[test]
+fn a_script_hears_of_failures_and_slowness_by_the_exit_code() {
+    let code = |directory: &Path, fail_on: &[&str]| {
+        let mut arguments = vec!["trace", TRACE, "--verdict", "--wait", "10ms"];
+        fail_on.iter().for_each(|fail_on| arguments.extend(["--fail-on", fail_on]));
+        throughline(directory, &arguments).output().unwrap().status.code().unwrap()
+    };
+    let well = directory("fail_on");
+    assert_eq!(code(&well, &[]), 0);
+    assert_eq!(code(&well, &["error"]), 0);
+    assert_eq!(code(&well, &["slower-than=2ms"]), 0, "it took 2 ms, which is not longer");
+    assert_eq!(code(&well, &["slower-than=1ms"]), 3);
+    assert_eq!(code(&well, &["error,slower-than=1ms"]), 3);
+    assert_eq!(code(&well, &["error", "slower-than=1s"]), 0);
+    assert_eq!(code(&well, &["slow"]), 64);
+    assert_eq!(code(&well, &["slower-than=fast"]), 64);
+    let failed = directory("fail_on_error");
+    let span = span("cache", 1, "", THEN).replace(r#""status":{}"#, r#""status":{"code":2}"#);
+    fs::write(failed.join("telemetry/traces.jsonl"), span).unwrap();
+    assert_eq!((code(&failed, &[]), code(&failed, &["error"])), (0, 3));
+    fs::remove_file(failed.join("telemetry/traces.jsonl")).unwrap();
+    assert_eq!((code(&failed, &[]), code(&failed, &["error"])), (0, 2), "lines alone cannot be judged");
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn tell(replica: &Replica, started: SystemTime, waited: Duration) {
         scope.add_queue(waited);
     }
     let attributes = vec![KeyValue::new(names::REPLICA, replica.name.clone())];
-    drop(Span::internal_since("upstream.wait", started, attributes));
+    drop(Span::internal_since(names::SPAN_UPSTREAM_WAIT, started, attributes));
 }
 
 /// One who waits; leaves the count however the wait ends.

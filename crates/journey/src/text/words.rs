@@ -87,7 +87,7 @@ fn error_type(span: &Span) -> Option<String> {
 }
 
 /// Who was asked: the replica, or the other end's address.
-fn peer(span: &Span) -> Option<String> {
+pub(super) fn peer(span: &Span) -> Option<String> {
     let address = || {
         if !matches!(span.kind, Kind::Client | Kind::Producer) {
             return None;
@@ -100,7 +100,7 @@ fn peer(span: &Span) -> Option<String> {
 }
 
 /// How busy a pool was, if one had to be shared.
-fn pool(span: &Span) -> Option<Piece> {
+pub(super) fn pool(span: &Span) -> Option<Piece> {
     let number = |name| span.number(&[name]);
     let (in_use, waiting) = (number(names::POOL_IN_USE)?, number(names::POOL_WAITING).unwrap_or(0));
     let size = number(names::POOL_SIZE).map(|size| format!(" of {size}")).unwrap_or_default();

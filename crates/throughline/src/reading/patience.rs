@@ -1,6 +1,5 @@
 //! Patience: reads again while what is looked for may still be on its way, and no longer.
 
-use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -8,7 +7,8 @@ use anyhow::bail;
 use journey::story::Gap;
 use journey::{Input, Search, TraceId, Wanted};
 
-use super::remark;
+use super::progress::Progress;
+use super::{no_files, remark};
 
 /// How often files that may grow are looked at again.
 const PAUSE: Duration = Duration::from_millis(25);
@@ -18,8 +18,6 @@ const STABLE: Duration = Duration::from_millis(150);
 const LATEST: Duration = Duration::from_secs(2);
 /// How many traces are named when a prefix fits several.
 const MOST_CANDIDATES: usize = 10;
-/// Whoever waits longer than this is told what for.
-const SILENCE: Duration = Duration::from_secs(2);
 
 /// What came of a search.
 pub(crate) enum Outcome {
@@ -36,7 +34,7 @@ pub(crate) fn search(wanted: &Wanted, from: Vec<PathBuf>, wait: Duration) -> any
     let may_grow = from.iter().any(|place| place != Path::new("-"));
     let mut search = Search::new(wanted.clone(), Input::new(from));
     let mut state = State::default();
-    let mut progress = Progress { begun, told: None };
+    let mut progress = Progress::new();
     loop {
         search.read_telling(&mut |bytes| progress.tell(format_args!("read {} MB", bytes >> 20)))?;
         let is_over = !may_grow || begun.elapsed() >= wait;
@@ -113,11 +111,7 @@ fn nothing(wanted: &Wanted, places: &[String], search: &Search) -> anyhow::Resul
         text.push_str(&format!("; {remark}"));
     }
     if tally.files == 0 && tally.unreadable.is_empty() {
-        bail!(
-            "{} holds no file of spans or log lines (`*.jsonl`, `*.json`, rotated or gzipped): name the directory that \
-             the Collector writes to with `--from PATH`",
-            places.join(" and ")
-        );
+        bail!("{}", no_files(&places.join(" and ")));
     }
     match tally.unreadable.is_empty() {
         true => Ok(Outcome::Nothing(text)),
@@ -134,32 +128,6 @@ fn ambiguous(wanted: &Wanted, traces: &[TraceId]) -> String {
         text.push_str("\n  …");
     }
     text
-}
-
-/// One line on a terminal that says what takes so long.
-struct Progress {
-    begun: Instant,
-    told: Option<Instant>,
-}
-
-impl Progress {
-    fn tell(&mut self, what: std::fmt::Arguments<'_>) {
-        let last = self.told.unwrap_or(self.begun);
-        if last.elapsed() >= SILENCE && io::stderr().is_terminal() {
-            self.told = Some(Instant::now());
-            // It is only told so that nobody wonders; a closed standard error wonders at nothing.
-            let _ = write!(io::stderr().lock(), "\r\x1b[Kthroughline: {what} …");
-        }
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if self.told.is_some() {
-            // As above.
-            let _ = write!(io::stderr().lock(), "\r\x1b[K");
-        }
-    }
 }
 
 #[cfg(test)]
