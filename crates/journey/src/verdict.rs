@@ -5,9 +5,8 @@
 //! same for any order of what was read. It judges one trace: what was done again under traces of its own is judged there.
 
 use crate::id::SpanId;
-use crate::names;
-use crate::span::{Kind, Span};
-use crate::story::{Node, Story};
+use crate::span::Kind;
+use crate::story::{Node, Story, has_failed};
 
 /// How sure a verdict is.
 mod certainty;
@@ -19,17 +18,15 @@ mod kinds;
 mod path;
 /// Stretches of time → shares in per cent.
 mod shares;
-/// Spans without a parent in the files, and who may have caused them.
-mod strays;
-/// One clock for all hosts.
-mod times;
+/// A story as the verdict sees it.
+mod view;
 
 pub use certainty::{Doubt, Sure};
 pub use failure::Failure;
 pub use kinds::Spent;
 pub use shares::Share;
 
-use times::View;
+use view::View;
 
 /// The short answer about one trace.
 #[derive(Debug, Clone, PartialEq)]
@@ -109,11 +106,6 @@ fn later(view: &View<'_>) -> Vec<Later> {
         .collect();
     later.sort_by_key(|(start, later)| (*start, later.span));
     later.into_iter().map(|(_, later)| later).collect()
-}
-
-/// Whether a span says that it failed, or that its server did.
-fn has_failed(span: &Span) -> bool {
-    span.failed || span.number(names::STATUS).is_some_and(|status| status >= 500)
 }
 
 /// An attempt that was not enough: another one was made after it.

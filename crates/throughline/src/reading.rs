@@ -131,5 +131,6 @@ pub(crate) fn look() -> journey::text::Look {
     journey::text::Look {
         width: size.map_or(journey::text::WIDTH, |size| usize::from(size.ws_col)),
         is_coloured: !is_set("NO_COLOR") && (is_forced || out.is_terminal()),
+        ..journey::text::Look::default()
     }
 }

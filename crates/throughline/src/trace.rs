@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use journey::text::Look;
 use journey::{Runs, Search, Story, TraceId, Verdict};
 
 use crate::reading::{self, Outcome};
@@ -17,12 +18,16 @@ const FAILED_ON: u8 = 3;
 
 /// What can be told to `trace`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = ROWS)]
 pub(crate) struct Settings {
     #[command(flatten)]
     question: reading::Question,
     /// Only this trace: not what was done for the request again later, under traces of its own, nor whose request it was
     #[arg(long, env = "THROUGHLINE_NO_LINKS")]
     no_links: bool,
+    /// Every span: otherwise, of more than 20 siblings that are alike the first 10 have rows, and the story ends after 1000
+    #[arg(long, env = "THROUGHLINE_ALL")]
+    all: bool,
     /// For programs: one JSON object
     #[arg(long, env = "THROUGHLINE_JSON")]
     json: bool,
@@ -39,6 +44,13 @@ pub(crate) struct Settings {
     )]
     fail_on: Vec<FailOn>,
 }
+
+const ROWS: &str = "\
+Beneath what was asked stands a row for each span: when it began, how long it took, how much of that was its own, and where in \
+the whole it lies. Rows with `┄` are waits of which no span tells: of a request on its way to who answers it, of the answer on \
+its way back (`network`), of a message until a worker takes it (`task queue`); from 1 ms and 1 % of the request's time on. \
+Clocks of hosts that contradict their callers are corrected, and the story says so; `--json` has the times as they were written \
+as well. Exit codes: 0 found, 1 not found, 2 trouble, 3 found and what `--fail-on` names is the case, 64 usage.";
 
 /// What a script wants to hear of by the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,11 +89,12 @@ pub(crate) fn run(settings: Settings) -> ExitCode {
     reading::answer(settings.question, |search, trace| {
         let (story, runs) = with_links(search, trace, !settings.no_links)?;
         let verdict = Verdict::of(&story);
+        let look = Look { tells_all: settings.all, ..reading::look() };
         reading::print(&match (settings.json, settings.verdict) {
             (true, true) => journey::json::render_verdict(&story, &verdict) + "\n",
             (true, false) => journey::json::render_all(&story, &runs) + "\n",
-            (false, true) => journey::text::render_verdict(&story, &verdict, reading::look()),
-            (false, false) => journey::text::render_all(&story, &runs, reading::look()),
+            (false, true) => journey::text::render_verdict(&story, &verdict, look),
+            (false, false) => journey::text::render_all(&story, &runs, look),
         })?;
         exit_code(&settings.fail_on, &verdict)
     })

@@ -73,7 +73,7 @@ fn words_of(story: &Story, share: &Share) -> String {
     let mut whose = visible(if share.service.is_empty() { "service not named" } else { &share.service });
     let peer = || span.and_then(words::peer).map(|peer| visible(&peer));
     match share.spent {
-        Spent::Own | Spent::TaskQueue => {}
+        Spent::Own | Spent::TaskQueue | Spent::CacheWait | Spent::SharedFetch => {}
         Spent::Network | Spent::Unaccounted => {
             let to = share.to.as_deref().map(visible).filter(|to| !to.is_empty());
             whose.extend(to.or_else(peer).map(|to| format!(" → {to}")));
