@@ -8,6 +8,10 @@
 
 /// A span in brief.
 pub mod brief;
+/// Traces as OTLP/JSON, nothing lost.
+pub mod cut;
+/// Two stories, compared.
+pub mod diff;
 /// Failures, grouped by kind and place.
 pub mod errors;
 /// Text from data, made harmless for a terminal.

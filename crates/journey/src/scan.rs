@@ -26,6 +26,11 @@ impl Needles {
         }
     }
 
+    /// What to look for where any of `wanted` is.
+    pub fn of_any(wanted: &[Wanted]) -> Self {
+        Self(wanted.iter().flat_map(|wanted| Self::of(wanted).0).collect())
+    }
+
     /// For ids that are all of `traces`.
     pub fn of_traces<'a>(traces: impl Iterator<Item = &'a crate::id::TraceId>) -> Self {
         Self(

@@ -26,11 +26,11 @@ mod items;
 /// One log line, event or link in words.
 mod notes;
 /// Pieces of text with their style, wrapped to a width.
-mod paint;
+pub(crate) mod paint;
 /// The tree, row by row.
 mod rows;
 /// One span in words.
-mod words;
+pub(crate) mod words;
 
 /// The width where there is no terminal to ask.
 pub const WIDTH: usize = 100;
@@ -153,7 +153,7 @@ fn head(story: &Story, unit: Unit) -> Vec<Vec<Piece>> {
 }
 
 /// The request and its answer, or the name of the span where it is no HTTP request.
-fn asked(root: &Span) -> Vec<Piece> {
+pub(crate) fn asked(root: &Span) -> Vec<Piece> {
     let Some(method) = root.text(names::METHOD) else {
         let mut pieces = vec![Piece::new(Style::Bold, visible(&root.name))];
         pieces.extend(words::outcome(root));

@@ -9,6 +9,8 @@ use clap::{Parser, Subcommand, error::ErrorKind};
 
 /// One request, as a tool asks it.
 mod ask;
+/// `diff`: two requests compared, from files.
+mod diff;
 /// `errors`: what failed, from files.
 mod errors;
 /// `logs`: one request's log lines, from files.
@@ -76,6 +78,8 @@ enum Command {
     Stats(stats::Settings),
     /// Tell what failed, by kind and place, from the Collector's files
     Errors(errors::Settings),
+    /// Compare two requests: what is new, gone, slower or faster in the second, from the Collector's files
+    Diff(diff::Settings),
     /// Tell what a worker has to do, has done and could not do
     Tasks(tasks::Settings),
     /// Ask a service's admin address whether it can serve
@@ -104,6 +108,7 @@ fn main() -> ExitCode {
         Command::Traces(settings) => traces::run(settings),
         Command::Stats(settings) => stats::run(settings),
         Command::Errors(settings) => errors::run(settings),
+        Command::Diff(settings) => diff::run(settings),
         Command::Tasks(settings) => tasks::run(settings),
         Command::Ready(settings) => ready::run(&settings),
         Command::LoadBalancer(settings) => load_balancer::run(settings),

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use journey::text::Look;
 use journey::{Runs, Search, Story, TraceId, Verdict};
 
@@ -31,6 +31,11 @@ pub(crate) struct Settings {
     /// For programs: one JSON object
     #[arg(long, env = "THROUGHLINE_JSON")]
     json: bool,
+    /// For other programs: its spans, and those of the traces that it goes on in, as OTLP/JSON, nothing left out; one export
+    /// request a line (usually one line: a new one is begun after 4 MiB), for `/v1/traces` of any Collector or Jaeger
+    /// (`curl -H 'content-type: application/json' --data-binary @-`), or to upload in Jaeger's page
+    #[arg(long, env = "THROUGHLINE_OTLP", conflicts_with_all = ["json", "verdict"])]
+    otlp: bool,
     /// Only the verdict: where the time went, what failed first, what was left for later, how sure that is
     #[arg(long, env = "THROUGHLINE_VERDICT")]
     verdict: bool,
@@ -86,9 +91,21 @@ impl FailOn {
 
 /// Tells the story.
 pub(crate) fn run(settings: Settings) -> ExitCode {
-    reading::answer(settings.question, |search, trace| {
-        let (story, runs) = with_links(search, trace, !settings.no_links)?;
+    let question = reading::Question { keeps_written: settings.otlp, ..settings.question };
+    reading::answer(question, |mut search, trace| {
+        let (story, runs) = with_links(&mut search, trace, !settings.no_links)?;
         let verdict = Verdict::of(&story);
+        if settings.otlp {
+            let traces: Vec<TraceId> =
+                std::iter::once(&story).chain(&runs.stories).map(|story| story.trace).collect();
+            let lines = search.otlp(&traces);
+            ensure!(
+                !lines.is_empty(),
+                "no span of this trace was written: there is nothing for OTLP to hold"
+            );
+            reading::print(&lines)?;
+            return exit_code(&settings.fail_on, &verdict);
+        }
         let look = Look { tells_all: settings.all, ..reading::look() };
         reading::print(&match (settings.json, settings.verdict) {
             (true, true) => journey::json::render_verdict(&story, &verdict) + "\n",
@@ -122,14 +139,14 @@ pub(crate) fn story_of(
     services: &[&str],
     wait: Duration,
 ) -> anyhow::Result<Option<String>> {
-    let (begun, wanted) = (Instant::now(), id.parse()?);
+    let (begun, wanted) = (Instant::now(), [id.parse()?]);
     loop {
         // It waits for what may be on its way; whoever acts on a request later is not missed by then.
         let left = wait.saturating_sub(begun.elapsed());
-        let Outcome::Found(search, trace) = reading::search(&wanted, from.to_vec(), left)? else {
+        let Outcome::Found(mut search, traces) = reading::search(&wanted, from.to_vec(), left, false)? else {
             return Ok(None);
         };
-        let (story, runs) = with_links(*search, trace, true)?;
+        let (story, runs) = with_links(&mut search, traces[0], true)?;
         let told = story.services();
         if services.iter().all(|service| told.contains(service)) || begun.elapsed() >= wait {
             return Ok(Some(journey::text::render_all(&story, &runs, reading::look())));
@@ -138,7 +155,7 @@ pub(crate) fn story_of(
 }
 
 /// The story, and those that it goes on in or goes on from.
-fn with_links(mut search: Search, trace: TraceId, wanted: bool) -> anyhow::Result<(Story, Runs)> {
+fn with_links(search: &mut Search, trace: TraceId, wanted: bool) -> anyhow::Result<(Story, Runs)> {
     let mut stories = vec![search.story(trace)];
     let mut runs = if wanted { search.runs(trace)? } else { Runs::default() };
     stories.append(&mut runs.stories);

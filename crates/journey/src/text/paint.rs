@@ -4,7 +4,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// What a piece of text is, as far as its look tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Style {
+pub(crate) enum Style {
     Plain,
     Bold,
     Dim,
@@ -17,17 +17,17 @@ pub(super) enum Style {
 
 /// Text that is not broken, as long as it fits a line by itself. Already escaped.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Piece {
-    pub(super) style: Style,
-    pub(super) text: String,
+pub(crate) struct Piece {
+    pub(crate) style: Style,
+    pub(crate) text: String,
 }
 
 impl Piece {
-    pub(super) fn new(style: Style, text: impl Into<String>) -> Self {
+    pub(crate) fn new(style: Style, text: impl Into<String>) -> Self {
         Self { style, text: text.into() }
     }
 
-    pub(super) fn plain(text: impl Into<String>) -> Self {
+    pub(crate) fn plain(text: impl Into<String>) -> Self {
         Self::new(Style::Plain, text)
     }
 }
@@ -36,7 +36,7 @@ impl Piece {
 const SERVICES: [&str; 5] = ["36", "35", "34", "32", "33"];
 
 /// The pieces in a row, with what a terminal needs for their colours if `is_coloured`.
-pub(super) fn paint(pieces: &[Piece], is_coloured: bool) -> String {
+pub(crate) fn paint(pieces: &[Piece], is_coloured: bool) -> String {
     let mut text = String::new();
     for piece in pieces {
         let code = match piece.style {
@@ -59,13 +59,13 @@ pub(super) fn paint(pieces: &[Piece], is_coloured: bool) -> String {
 }
 
 /// Columns that `text` takes on a terminal: a wide letter takes two, a combining one none.
-pub(super) fn width_of(text: &str) -> usize {
+pub(crate) fn width_of(text: &str) -> usize {
     text.width()
 }
 
 /// Puts `pieces` into lines, `between` them where they stand on one line: the first of `first` columns, the others of
 /// `others`. A piece that is longer than a whole line is broken where the line ends.
-pub(super) fn wrap(pieces: Vec<Piece>, first: usize, others: usize, between: &str) -> Vec<Vec<Piece>> {
+pub(crate) fn wrap(pieces: Vec<Piece>, first: usize, others: usize, between: &str) -> Vec<Vec<Piece>> {
     let mut lines = vec![Vec::new()];
     let mut left = first;
     for piece in pieces {
