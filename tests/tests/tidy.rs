@@ -54,6 +54,7 @@ const PURE: &[&str] = &[
     "crates/http_server/src/members.rs",
     "crates/http_server/src/query.rs",
     "crates/http_server/src/receiver.rs",
+    "crates/journey/src/baseline.rs",
     "crates/journey/src/brief.rs",
     "crates/journey/src/brief/read.rs",
     "crates/journey/src/cut.rs",

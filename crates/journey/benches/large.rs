@@ -1,5 +1,9 @@
 //! How long a story of 100,000 spans takes: ordered, told as text, judged, as JSON. `cargo bench -p journey --bench large`.
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench ends at its first surprise, and prints")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a bench ends at its first surprise, and prints"
+)]
 
 use std::hint::black_box;
 use std::time::Instant;

@@ -29,6 +29,11 @@
 //!     }],
 //!     "failure": {"first": "16 hex digits", "because": ["…"], "coped_with": false},
 //!     "later": [{"span_id": "…", "service": "worker", "name": "…", "failed": false, "duration_ms": 12.0, "shares": []}],
+//!     "usual": {
+//!       "service": "load_balancer", "place": "GET", "route": "/api/bookings/{id}", "requests": 1204, "few": false,
+//!       "p50_ms": 2.1, "p95_ms": 4.0, "times_p95": 3.1,
+//!       "most": {"service": "http_server", "spent": "database", "duration_ms": 8.8, "p50_ms": 0.9, "p95_ms": 1.8}
+//!     },
 //!     "sure": "high", "doubts": []
 //!   },
 //!   "runs": [], "runs_left_out": []
@@ -47,7 +52,8 @@
 //! `pool`, `wait_queue`, `cache_wait`, `shared_fetch`, `network`, `task_queue`, `call`, `retry` or `unaccounted`; `waiting` says whether nothing was done in it but to
 //! wait for one's turn; `to` is who was asked; `name` is the span name that most of it belongs to, of so many `spans`, `mixed` with others.
 //! `failure` is `null` where nothing failed; `because` are the spans that failed because of the first; it is `coped_with` if the answer did
-//! not fail. `sure` is `low`, `medium` or `high`, and `doubts` are for people to read.
+//! not fail. `usual` is the request beside the others of its route in the files, `null` where that was not asked for: `few` if there are
+//! too few to tell, `most` what is the most above half of the others. `sure` is `low`, `medium` or `high`, and `doubts` are for people to read.
 //! `runs` are the stories of other traces that this one goes on in or goes on from, in time order, each in this form; `runs_left_out`
 //! are the ids of further ones, which were too many to be read.
 

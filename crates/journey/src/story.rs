@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use crate::baseline::Usual;
 use crate::id::{SpanId, TraceId};
 use crate::line::Line;
 use crate::names;
@@ -43,6 +44,8 @@ pub struct Story {
     pub contradictions: usize,
     /// The clocks that were wrong: all times of the story, those of its spans, events and lines, are on one clock.
     pub clocks: Vec<Clock>,
+    /// The request beside the others of its route: nobody has compared them yet, until somebody sets it.
+    pub usual: Option<Usual>,
     root: Option<usize>,
     /// Calls whose other end was never written → the unwritten node that may stand for it.
     adopted: HashMap<usize, usize>,
@@ -134,6 +137,7 @@ impl Story {
             duplicates,
             contradictions,
             clocks: corrected.clocks,
+            usual: None,
             adopted: HashMap::new(),
             callers: HashMap::new(),
             silent: BTreeSet::new(),

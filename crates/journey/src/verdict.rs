@@ -4,6 +4,7 @@
 //! failed first and what failed because of it; what was left for later; how sure all of that is. Pure, without recursion, the
 //! same for any order of what was read. It judges one trace: what was done again under traces of its own is judged there.
 
+use crate::baseline::Usual;
 use crate::id::SpanId;
 use crate::span::Kind;
 use crate::story::{Node, Story, has_failed};
@@ -24,6 +25,7 @@ mod view;
 pub use certainty::{Doubt, Sure};
 pub use failure::Failure;
 pub use kinds::Spent;
+pub(crate) use kinds::{of_span, told};
 pub use shares::Share;
 
 use view::View;
@@ -41,6 +43,8 @@ pub struct Verdict {
     pub failure: Option<Failure>,
     /// What the request left to others to do, in the order of its beginning: time after the answer is not time of the answer.
     pub later: Vec<Later>,
+    /// The request beside the others of its route, if the story was compared with them.
+    pub usual: Option<Usual>,
     /// How sure it is.
     pub sure: Sure,
     /// Why it is not surer.
@@ -76,6 +80,7 @@ impl Verdict {
             has_failed: root.and_then(|root| story.nodes[root].span.as_ref()).is_some_and(has_failed),
             failure: failure::first(&view),
             later: later(&view),
+            usual: story.usual.clone(),
             sure: certainty::of(&doubts),
             doubts,
             shares,

@@ -16,7 +16,7 @@ mod patience;
 /// What takes so long.
 mod progress;
 
-pub(crate) use everything::{Source, Told, answer as answer_all, parse_moment};
+pub(crate) use everything::{Source, Told, answer as answer_all, parse_moment, read as read_all};
 pub(crate) use patience::{Outcome, search};
 
 /// Where the embedded collector and docker-compose.yml put the files.

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use journey::baseline::{Baseline, Usual};
 use journey::text::Look;
 use journey::{Runs, Search, Story, TraceId, Verdict};
 
@@ -39,6 +40,10 @@ pub(crate) struct Settings {
     /// Only the verdict: where the time went, what failed first, what was left for later, how sure that is
     #[arg(long, env = "THROUGHLINE_VERDICT")]
     verdict: bool,
+    /// Compare it with the usual: p50 and p95 of the other requests of its route in the files, and what is the most above
+    /// them. Reads all spans once more; standard input cannot be
+    #[arg(long, env = "THROUGHLINE_BASELINE")]
+    baseline: bool,
     /// For scripts: exit with 3 if the answer failed (`error`), or took longer than a duration (`slower-than=200ms`);
     /// may be repeated, or both separated by a comma
     #[arg(
@@ -91,9 +96,13 @@ impl FailOn {
 
 /// Tells the story.
 pub(crate) fn run(settings: Settings) -> ExitCode {
+    let from = settings.question.from.clone();
     let question = reading::Question { keeps_written: settings.otlp, ..settings.question };
     reading::answer(question, |mut search, trace| {
-        let (story, runs) = with_links(&mut search, trace, !settings.no_links)?;
+        let (mut story, runs) = with_links(&mut search, trace, !settings.no_links)?;
+        if settings.baseline && !settings.otlp {
+            story.usual = usual(&story, from)?;
+        }
         let verdict = Verdict::of(&story);
         if settings.otlp {
             let traces: Vec<TraceId> =
@@ -115,6 +124,20 @@ pub(crate) fn run(settings: Settings) -> ExitCode {
         })?;
         exit_code(&settings.fail_on, &verdict)
     })
+}
+
+/// `story` beside the other requests of its route in the files and directories `from`; `None` if it has no span.
+///
+/// # Errors
+/// Standard input was read already; a place cannot be read.
+fn usual(story: &Story, from: Vec<PathBuf>) -> anyhow::Result<Option<Usual>> {
+    ensure!(
+        from.iter().all(|place| place.as_os_str() != "-"),
+        "`--baseline` reads everything once more, which standard input cannot be: name files or directories with `--from PATH`"
+    );
+    let Some(mut baseline) = Baseline::new(story) else { return Ok(None) };
+    reading::read_all(reading::places(from)?, Baseline::picks(), &mut |spans| baseline.take(spans))?;
+    Ok(Some(baseline.finish()))
 }
 
 /// What `verdict` means to a script that wants to hear of `fail_on`.

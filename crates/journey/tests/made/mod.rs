@@ -47,6 +47,23 @@ impl Trace {
         self.named(id, parent, &service, name, Kind::Client, times).system(id, "postgresql")
     }
 
+    /// The same of a parent that was never written.
+    pub(crate) fn statement_of(
+        self,
+        service: &str,
+        id: u64,
+        parent: u64,
+        name: &str,
+        times: [f64; 2],
+    ) -> Self {
+        self.named(id, parent, service, name, Kind::Client, times).system(id, "postgresql")
+    }
+
+    /// Nobody is known to have caused it.
+    pub(crate) fn root(self, id: u64) -> Self {
+        self.change(id, |span| span.parent = None)
+    }
+
     /// Waits for a connection of the pool of the parent's service.
     pub(crate) fn pool(self, id: u64, parent: u64, times: [f64; 2]) -> Self {
         let service = self.0[&parent].service.clone();
