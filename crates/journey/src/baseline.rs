@@ -239,5 +239,6 @@ fn of_span(span: &Span) -> Brief {
         by: None,
         spent: verdict::of_span(span),
         what: what.map(Box::new),
+        peer: None,
     }
 }

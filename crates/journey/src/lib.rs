@@ -26,6 +26,8 @@ pub mod input;
 pub mod json;
 /// The flat line.
 pub mod line;
+/// Who calls whom.
+pub mod map;
 /// The names that are read: attributes and fields.
 pub mod names;
 /// A line as it really is → the objects in it.

@@ -208,13 +208,13 @@ fn stories_without_spans_and_very_wide_or_deep_ones_are_compared() {
             (1..=length).map(|id| span(id, id - 1, "f", INTERNAL, [0.0, 1.0], json!({}))).collect();
         vec![request("deep", &spans)]
     };
-    let (deep, deeper) = (story("diff_deep", &chain(20_000), &[]), story("diff_deeper", &chain(20_001), &[]));
+    let (deep, deeper) = (story("diff_deep", &chain(5_000), &[]), story("diff_deeper", &chain(5_001), &[]));
     let diff = Diff::new(&deep, &deeper);
-    assert_eq!((diff.count(Change::Same), diff.count(Change::New)), (19_999, 1));
+    assert_eq!((diff.count(Change::Same), diff.count(Change::New)), (4_999, 1));
     assert!(told(&deep, &deeper, 80).lines().all(|line| line.chars().count() <= 80));
     let (wide, wider) = (
-        story("diff_wide", &statements(20_000, 0.001), &[]),
-        story("diff_wider", &statements(20_100, 0.001), &[]),
+        story("diff_wide", &statements(5_000, 0.001), &[]),
+        story("diff_wider", &statements(5_100, 0.001), &[]),
     );
     assert_eq!(Diff::new(&wide, &wider).count(Change::New), 100);
 }

@@ -15,6 +15,8 @@ mod diff;
 mod errors;
 /// `logs`: one request's log lines, from files.
 mod logs;
+/// `map`: who calls whom, from files.
+mod map;
 /// What the commands that read files share: where the files are, which trace is meant.
 mod reading;
 /// `ready`: asks a process whether it can serve.
@@ -56,6 +58,8 @@ Examples:
   throughline logs 4bf92f35 | jq .        its log lines, as they are
   throughline traces --errors --since 10m requests in which something failed
   throughline stats                       how many requests, how many failed, how long they took
+  throughline diff 4bf92f35 5cf8a1b0      what is new, gone, slower or faster in the second request
+  throughline map --format mermaid        who calls whom
   throughline tasks                       what waits for a worker, what is dead
   throughline ready 127.0.0.1:9901 --wait 30s
                                           wait until a service can serve
@@ -78,6 +82,8 @@ enum Command {
     Stats(stats::Settings),
     /// Tell what failed, by kind and place, from the Collector's files
     Errors(errors::Settings),
+    /// Tell who calls whom, how often, how well and how fast, from the Collector's files
+    Map(map::Settings),
     /// Compare two requests: what is new, gone, slower or faster in the second, from the Collector's files
     Diff(diff::Settings),
     /// Tell what a worker has to do, has done and could not do
@@ -108,6 +114,7 @@ fn main() -> ExitCode {
         Command::Traces(settings) => traces::run(settings),
         Command::Stats(settings) => stats::run(settings),
         Command::Errors(settings) => errors::run(settings),
+        Command::Map(settings) => map::run(settings),
         Command::Diff(settings) => diff::run(settings),
         Command::Tasks(settings) => tasks::run(settings),
         Command::Ready(settings) => ready::run(&settings),

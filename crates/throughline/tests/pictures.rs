@@ -1,4 +1,4 @@
-//! `trace --otlp` and `diff` as they are typed: what they print, and with which exit code.
+//! `trace --otlp`, `trace --html`, `diff` and `map` as they are typed: what they print, and with which exit code.
 #![allow(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
 use std::fs;
@@ -111,6 +111,36 @@ fn two_requests_are_compared() {
     );
     let output = throughline(&directory, &["diff", "4bf9"]).output().unwrap();
     assert_eq!(output.status.code(), Some(64), "{output:?}");
+}
+
+#[test]
+fn who_calls_whom_is_told_and_drawn() {
+    let directory = directory("p_map");
+    check(
+        &mut throughline(&directory, &["map"]),
+        expect![[r#"
+        exit code 0
+        from       to     calls  per s  errors %  p50 ms  p95 ms  p99 ms
+        (outside)  edge       2   1.99       0.0   10.00   30.00   30.00
+        edge       api        2   1.99       0.0    6.04   26.00   26.00
+        api        users      1   1.00       0.0   20.00   20.00   20.00
+    "#]],
+    );
+    let format = |arguments: &[&str]| printed(throughline(&directory, &["map"]).args(arguments));
+    assert!(format(&["--format", "dot"]).starts_with("digraph calls {"));
+    assert!(format(&["--format", "mermaid"]).starts_with("flowchart LR\n"));
+    let json = format(&["--format", "json"]);
+    assert_eq!((json.lines().count(), format(&["--json"])), (3, json));
+    assert_eq!(format(&["--json", "--service", "users"]).lines().count(), 1);
+    check(
+        &mut throughline(&directory, &["map", "--service", "nobody"]),
+        expect![[r#"
+        exit code 1
+        stderr: throughline: no call in `./telemetry` (files: 1, lines: 7, spans: 7)
+    "#]],
+    );
+    let odd = throughline(&directory, &["map", "--format", "svg"]).output().unwrap();
+    assert_eq!(odd.status.code(), Some(64), "{odd:?}");
 }
 
 #[test]
