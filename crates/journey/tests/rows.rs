@@ -19,16 +19,16 @@ fn row(wanted: &str) -> Trace {
     table().into_iter().find(|(happened, ..)| *happened == wanted).unwrap().1
 }
 
-/// The rows of the tree.
+/// The tree, below what was asked and above the verdict.
 fn tree(story: &Story) -> String {
     let text = render(story, Look::default());
-    let (_, tree) = text.split_once("waiting\n").unwrap();
-    tree.split("\n\n").next().unwrap().to_owned() + "\n"
+    text.split("\n\n").nth(1).unwrap().to_owned() + "\n"
 }
 
 #[test]
 fn a_message_on_its_way_has_a_row() {
     expect![[r#"
+        start ms                                                           took ms  own ms  █ own  ░ waiting
              0.0  load_balancer GET 200                                       20.0     1.0  █
              0.5  └─ GET                                                      19.0     1.0  █
              0.5     ├┄ network ⇄ cache                                        1.0          ░
@@ -49,6 +49,7 @@ fn a_message_on_its_way_has_a_row() {
 #[test]
 fn the_network_has_rows_where_it_took_long() {
     expect![[r#"
+        start ms                                                           took ms  own ms  █ own  ░ waiting
             0.00  load_balancer GET 200                                      80.00    1.00  ░░░░░░░░░░░░░░░░
             0.50  └─ GET                                                     79.00   61.00  ██████░░░░██████
             0.50     ├┄ network ⇄ cache                                      61.00          ░░░░░░░  ░░░░░░░
@@ -95,6 +96,7 @@ fn waits_are_told_from_a_millisecond_and_a_hundredth_of_the_request_on() {
 fn many_that_are_alike_are_told_as_one_and_failures_are_not_among_them() {
     let trace = row("many small statements").failed(150, "disk full");
     expect![[r#"
+        start ms                                                           took ms  own ms  █ own  ░ waiting
             0.00  load_balancer GET 200                                      20.00    1.00  ░░░░░░░░░░░░░░░░
             0.50  └─ GET                                                     19.00    1.00  █░░░░░░░░░░░░░░█
             0.50     ├┄ network ⇄ cache                                       1.00          ░              ░
