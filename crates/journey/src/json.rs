@@ -19,7 +19,7 @@
 //!     "clock_correction_ms": 0.0, "written_start_unix_ns": 1795300000123456789, "written_end_unix_ns": 1795300000135856789,
 //!     "status_message": "", "attempt": null, "attempts": null, "attributes": {}, "events": [], "links": []
 //!   }],
-//!   "waits": [{"waited": "request", "span_id": "…", "to_span_id": "…", "start_offset_ms": 0.5, "duration_ms": 1.2}],
+//!   "waits": [{"waited": "network", "span_id": "…", "to_span_id": "…", "start_offset_ms": 0.5, "there_ms": 1.2, "back_ms": 0.1}],
 //!   "lines": [{"offset_ms": 12.3, "line": {"message": "request", "span_id": "…"}}],
 //!   "verdict": {
 //!     "duration_ms": 12.4, "failed": false,
@@ -46,8 +46,10 @@
 //! lines; `written_start_unix_ns` and `written_end_unix_ns` are as they were written.
 //! `spans` is flat, each span before what it caused (`depth` says how deep), siblings in time order; `gaps[].kind` is
 //! `caller`, `span`, `circle` or `spans`; `by` is the service that should have written the span, `by_certain` if its lines say so,
-//! `called_by` that of the call whose other end it may be. `waits` are times of which no span tells: of a `request` on its way to
-//! who answers it (`to_span_id`), of its `answer` back, of a `message`; the longer ones, from 1 ms and 1 % of the request's time on. `lines` is in time order; `line` is the object as it was written.
+//! `called_by` that of the call whose other end it may be.
+//! `waits` are times of which no span tells: `network`, of a request on its way to who answers it (`to_span_id`) and of the answer on
+//! its way back, and `task_queue`, of a message until it is taken; from 1 ms and 1 % of the request's time on.
+//! `lines` is in time order; `line` is the object as it was written.
 //! `verdict` is [`Verdict`]: `shares[].percent` add up to 100, there and in each of `later`; `spent` is `own`, `database`, `key_value`,
 //! `pool`, `wait_queue`, `cache_wait`, `shared_fetch`, `network`, `task_queue`, `call`, `retry` or `unaccounted`; `waiting` says whether nothing was done in it but to
 //! wait for one's turn; `to` is who was asked; `name` is the span name that most of it belongs to, of so many `spans`, `mixed` with others.
@@ -172,7 +174,8 @@ struct WaitForm {
     span_id: String,
     to_span_id: String,
     start_offset_ms: f64,
-    duration_ms: f64,
+    there_ms: f64,
+    back_ms: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -318,8 +321,9 @@ fn waits(story: &Story, zero: u64) -> Vec<WaitForm> {
         waited: wait.waited,
         span_id: node.id.to_string(),
         to_span_id: story.nodes[wait.other].id.to_string(),
-        start_offset_ms: offset(wait.start, zero),
-        duration_ms: milliseconds(wait.duration()),
+        start_offset_ms: offset(wait.there.0, zero),
+        there_ms: milliseconds(wait.there.1.saturating_sub(wait.there.0)),
+        back_ms: wait.back.map(|(start, end)| milliseconds(end - start)),
     };
     let of_node = |(index, node)| story.waits(index).into_iter().map(move |wait| form(node, wait));
     story.nodes.iter().enumerate().flat_map(of_node).collect()

@@ -187,11 +187,10 @@ fn rows_bars_lines_and_json_are_on_one_clock_and_say_so() {
         start ms                                                           took ms  own ms  █ own  ░ waiting
             0.00  shop GET                                                   20.00    2.00  █░░░░░░░░░░░░░░█
             1.00  └─ GET                                                     18.00    5.00  ███░░░░░░░░░░███
-            1.00     ├┄ network → stock                                       2.50          ░░░
-            3.50     ├─ stock GET                                            13.00   13.00    ████████████
-                     │     · the clock of stock@i1 is 12.9 ms ahead of shop's (± 2.5): corrected
-            4.50     │     · WARN stock slow shelf
-           16.50     └┄ network ← stock                                       2.50                       ░░░
+            1.00     ├┄ network ⇄ stock                                       5.00          ░░░          ░░░
+            3.50     └─ stock GET                                            13.00   13.00    ████████████
+                           · the clock of stock@i1 is 12.9 ms ahead of shop's (± 2.5): corrected
+            4.50           · WARN stock slow shelf
 
         verdict  65 % own work (stock), 25 % network (shop → stock), 10 % own work (shop); how sure: medium
         doubt    the clock of stock@i1 is 12.9 ms ahead of shop's (± 2.5): corrected
@@ -214,18 +213,12 @@ fn rows_bars_lines_and_json_are_on_one_clock_and_say_so() {
           ],
           "waits": [
             {
-              "duration_ms": 2.5,
+              "back_ms": 2.499999,
               "span_id": "0000000000000002",
               "start_offset_ms": 1.0,
+              "there_ms": 2.5,
               "to_span_id": "0000000000000003",
-              "waited": "request"
-            },
-            {
-              "duration_ms": 2.499999,
-              "span_id": "0000000000000002",
-              "start_offset_ms": 16.500001,
-              "to_span_id": "0000000000000003",
-              "waited": "answer"
+              "waited": "network"
             }
           ]
         }"#]]

@@ -19,20 +19,22 @@ fn row(wanted: &str) -> Trace {
     table().into_iter().find(|(happened, ..)| *happened == wanted).unwrap().1
 }
 
-/// The rows of the tree.
+/// The tree, below what was asked and above the verdict.
 fn tree(story: &Story) -> String {
     let text = render(story, Look::default());
-    let (_, tree) = text.split_once("waiting\n").unwrap();
-    tree.split("\n\n").next().unwrap().to_owned() + "\n"
+    text.split("\n\n").nth(1).unwrap().to_owned() + "\n"
 }
 
 #[test]
 fn a_message_on_its_way_has_a_row() {
     expect![[r#"
+        start ms                                                           took ms  own ms  █ own  ░ waiting
              0.0  load_balancer GET 200                                       20.0     1.0  █
              0.5  └─ GET                                                      19.0     1.0  █
+             0.5     ├┄ network ⇄ cache                                        1.0          ░
              1.0     └─ cache GET 200                                         18.0     1.0  █
              1.5        └─ GET                                                17.0     1.0  █
+             1.5           ├┄ network ⇄ http_server                            1.0          ░
              2.0           └─ http_server GET 200                             16.0    12.7  █
              2.5              ├─ pool.acquire 10 of 10 in use, 4 waiting       0.1     0.1  █
              2.7              ├─ SELECT bookings postgresql                    2.3     2.3  █
@@ -47,26 +49,29 @@ fn a_message_on_its_way_has_a_row() {
 #[test]
 fn the_network_has_rows_where_it_took_long() {
     expect![[r#"
+        start ms                                                           took ms  own ms  █ own  ░ waiting
             0.00  load_balancer GET 200                                      80.00    1.00  ░░░░░░░░░░░░░░░░
             0.50  └─ GET                                                     79.00   61.00  ██████░░░░██████
-            0.50     ├┄ network → cache                                      30.50          ░░░░░░░
-           31.00     ├─ cache GET 200                                        18.00    1.00        ░░░░
-           31.50     │  └─ GET                                               17.00    1.00        ░░░░
-           32.00     │     └─ http_server GET 200                            16.00   12.70        ░███
-           32.50     │        ├─ pool.acquire 10 of 10 in use, 4 waiting      0.10    0.10        █
-           32.70     │        ├─ SELECT bookings postgresql                   2.30    2.30        █
-           35.10     │        └─ COMMIT postgresql                            0.90    0.90         █
-           49.00     └┄ network ← cache                                      30.50                   ░░░░░░░
+            0.50     ├┄ network ⇄ cache                                      61.00          ░░░░░░░  ░░░░░░░
+           31.00     └─ cache GET 200                                        18.00    1.00        ░░░░
+           31.50        └─ GET                                               17.00    1.00        ░░░░
+           31.50           ├┄ network ⇄ http_server                           1.00                ░  ░
+           32.00           └─ http_server GET 200                            16.00   12.70        ░███
+           32.50              ├─ pool.acquire 10 of 10 in use, 4 waiting      0.10    0.10        █
+           32.70              ├─ SELECT bookings postgresql                   2.30    2.30        █
+           35.10              └─ COMMIT postgresql                            0.90    0.90         █
     "#]]
     .assert_eq(&tree(&row("network gap").story()));
 }
 
 #[test]
 fn waits_are_told_from_a_millisecond_and_a_hundredth_of_the_request_on() {
-    let waits = |trace: Trace| -> Vec<(Waited, u64)> {
+    let waits = |trace: Trace| -> Vec<(Waited, Vec<u64>)> {
         let story = trace.story();
         let told = (0..story.nodes.len()).flat_map(|index| story.waits(index));
-        told.map(|wait| (wait.waited, wait.duration() / 1000)).collect()
+        let ways =
+            |wait: journey::story::Wait| wait.ways().map(|(start, end)| (end - start) / 1000).collect();
+        told.map(|wait| (wait.waited, ways(wait))).collect()
     };
     let call = |server: [f64; 2], until: f64| {
         Trace::new()
@@ -74,26 +79,30 @@ fn waits_are_told_from_a_millisecond_and_a_hundredth_of_the_request_on() {
             .client(2, 1, "shop", [0.0, until])
             .server(3, 2, "stock", server)
     };
-    assert_eq!(waits(call([0.9, 9.1], 10.0)), []);
-    assert_eq!(waits(call([1.0, 8.5], 10.0)), [(Waited::Request, 1000), (Waited::Answer, 1500)]);
-    assert_eq!(waits(call([4.9, 994.0], 1000.0)), [], "of a second, ten milliseconds are the least");
-    assert_eq!(waits(call([10.0, 999.0], 1000.0)), [(Waited::Request, 10_000)]);
-    let connects = call([8.0, 9.5], 10.0).named(4, 2, "shop", "connect", Kind::Internal, [0.5, 6.0]);
-    assert_eq!(waits(connects), [(Waited::Request, 2000)], "what has a span of its own is no network");
+    let network = |ways: &[u64]| vec![(Waited::Network, ways.to_vec())];
+    assert_eq!(waits(call([0.4, 9.5], 10.0)), []);
+    assert_eq!(waits(call([0.4, 9.4], 10.0)), network(&[400, 600]));
+    assert_eq!(waits(call([4.9, 995.0], 1000.0)), [], "of a second, ten milliseconds are the least");
+    assert_eq!(waits(call([10.0, 1000.0], 1000.0)), network(&[10_000]));
+    let connects = call([8.0, 10.0], 10.0).named(4, 2, "shop", "connect", Kind::Internal, [0.5, 6.0]);
+    assert_eq!(waits(connects), network(&[2000]), "what has a span of its own is no network");
     let two = call([2.0, 4.0], 10.0).server(5, 2, "stock", [6.0, 8.0]);
     assert_eq!(waits(two), [], "nobody knows which of the two it is");
     let gave_up = call([30.0, 40.0], 10.0).failed(2, "timeout");
-    assert_eq!(waits(gave_up), [(Waited::Request, 10_000)], "nobody waited for longer");
+    assert_eq!(waits(gave_up), network(&[10_000]), "nobody waited for longer");
 }
 
 #[test]
 fn many_that_are_alike_are_told_as_one_and_failures_are_not_among_them() {
     let trace = row("many small statements").failed(150, "disk full");
     expect![[r#"
+        start ms                                                           took ms  own ms  █ own  ░ waiting
             0.00  load_balancer GET 200                                      20.00    1.00  ░░░░░░░░░░░░░░░░
             0.50  └─ GET                                                     19.00    1.00  █░░░░░░░░░░░░░░█
+            0.50     ├┄ network ⇄ cache                                       1.00          ░              ░
             1.00     └─ cache GET 200                                        18.00    1.00  █░░░░░░░░░░░░░░█
             1.50        └─ GET                                               17.00    1.00   █░░░░░░░░░░░░█
+            1.50           ├┄ network ⇄ http_server                           1.00           ░            ░
             2.00           └─ http_server GET 200                            16.00    2.70   █░░░█░░░░░░░░█
             2.50              ├─ pool.acquire 10 of 10 in use, 4 waiting      0.10    0.10    █
             2.70              ├─ SELECT bookings postgresql                   2.30    2.30    ██
@@ -244,62 +253,61 @@ fn wide_and_combining_letters_fit_as_well_in_every_width() {
                   │  んでした。
              1.0  └─ GET                  1998.0
                      │  → 127.0.0.1:41003 502
-             1.0     ├┄ network →          499.0
-           500.0     ├─ 予約サービス      1000.0
-                     │  │  取得 /予約/{番号} 200
-                     │  │  · the clock of
-                     │  │    予約サービス@i1 is
-                     │  │    4500.0 ms ahead of
-                     │  │    load_balancer's (±
-                     │  │    499.0): corrected
-           600.0     │  └─ réservéerése    800.0
-                     │     │  rvéeréservéeréserv
-                     │     │  éeréservéeréservée
-                     │     │  réservéeréservéeré
-                     │     │  servéeréservéerése
-                     │     │  rvéeréservée
-                     │     │  postgresql
-           700.0     │     ├─ 小さな仕     100.0
-                     │     │     事
-           700.0     │     ├─ 小さな仕     100.0
-                     │     │     事
-           700.0     │     ├─ 小さな仕     100.0
-                     │     │     事
-           700.0     │     ├─ 小さな仕     100.0
-                     │     │     事
-           700.0     │     ├─ 小さな仕     100.0
-                     │     │     事
-           700.0     │     ├─ 小さな仕     100.0
-                     │     │     事
-           700.0     │     ├─ 小さな仕     100.0
-                     │     │     事
-           700.0     │     ├─ 小さな仕     100.0
-                     │     │     事
-           700.0     │     ├─ 小さな仕     100.0
-                     │     │     事
-           700.0     │     ├─ 小さな仕     100.0
-                     │     │     事
-           700.0     │     └─ … 40 more like
-                     │           it: 4000.0 ms
-                     │           in all, 100.0
-                     │           ms the longest
-          1000.0     │     · WARN 予約サービス
-                     │       在庫がありません
-                     │       品目=会議室会議室会
-                     │       議室会議室会議室会
-                     │       議室会議室会議室会
-                     │       議室会議室会議室会
-                     │       議室会議室会議室会
-                     │       議室会議室会議室会
-                     │       議室会議室会議室会
-                     │       議室会議室会議室会
-                     │       議室会議室会議室会
-                     │       議室会議室会議室会
-                     │       議室会議室会議室会
-                     │       議室会議室会議室会
-                     │       議室会議室会議室会
-                     │       議室会議室
-          1500.0     └┄ network ←          499.0
+             1.0     ├┄ network ⇄          998.0
+           500.0     └─ 予約サービス      1000.0
+                        │  取得 /予約/{番号} 200
+                        │  · the clock of
+                        │    予約サービス@i1 is
+                        │    4500.0 ms ahead of
+                        │    load_balancer's (±
+                        │    499.0): corrected
+           600.0        └─ réservéerése    800.0
+                           │  rvéeréservéeréserv
+                           │  éeréservéeréservée
+                           │  réservéeréservéeré
+                           │  servéeréservéerése
+                           │  rvéeréservée
+                           │  postgresql
+           700.0           ├─ 小さな仕     100.0
+                           │     事
+           700.0           ├─ 小さな仕     100.0
+                           │     事
+           700.0           ├─ 小さな仕     100.0
+                           │     事
+           700.0           ├─ 小さな仕     100.0
+                           │     事
+           700.0           ├─ 小さな仕     100.0
+                           │     事
+           700.0           ├─ 小さな仕     100.0
+                           │     事
+           700.0           ├─ 小さな仕     100.0
+                           │     事
+           700.0           ├─ 小さな仕     100.0
+                           │     事
+           700.0           ├─ 小さな仕     100.0
+                           │     事
+           700.0           ├─ 小さな仕     100.0
+                           │     事
+           700.0           └─ … 40 more like
+                                 it: 4000.0 ms
+                                 in all, 100.0
+                                 ms the longest
+          1000.0           · WARN 予約サービス
+                             在庫がありません
+                             品目=会議室会議室会
+                             議室会議室会議室会
+                             議室会議室会議室会
+                             議室会議室会議室会
+                             議室会議室会議室会
+                             議室会議室会議室会
+                             議室会議室会議室会
+                             議室会議室会議室会
+                             議室会議室会議室会
+                             議室会議室会議室会
+                             議室会議室会議室会
+                             議室会議室会議室会
+                             議室会議室会議室会
+                             議室会議室
                   (the span that should stand
                   │  above 予約サービス was
                   │  never written

@@ -75,6 +75,7 @@ fn a_recorded_story_of_the_whole_system_reads_well() {
                         │    refused (os error 111)" exception.type=AttemptError
             1.41        └─ GET → 127.0.0.1:38245 200                          3.73    1.28     ███░░░░░░███
                            │  attempt 2/2 after connect
+            1.41           ├┄ network ⇄ http_server                           1.28             ░░░      ░░░
             2.05           └─ http_server GET /api/bookings 200               2.44    2.14       ██████░█
             2.28              ├─ pool.acquire                                 0.03    0.03        █
             3.98              └─ SELECT bookings sqlite                       0.28    0.28            ██

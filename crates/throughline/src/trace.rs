@@ -57,8 +57,8 @@ pub(crate) struct Settings {
 
 const ROWS: &str = "\
 Beneath what was asked stands a row for each span: when it began, how long it took, how much of that was its own, and where in \
-the whole it lies. Rows with `┄` are waits of which no span tells: of a request on its way to who answers it, of the answer on \
-its way back (`network`), of a message until a worker takes it (`task queue`); from 1 ms and 1 % of the request's time on. \
+the whole it lies. Rows with `┄` are waits of which no span tells: of a request on its way to who answers it and of the answer \
+on its way back (`network`), of a message until a worker takes it (`task queue`); from 1 ms and 1 % of the request's time on. \
 Clocks of hosts that contradict their callers are corrected, and the story says so; `--json` has the times as they were written \
 as well. Exit codes: 0 found, 1 not found, 2 trouble, 3 found and what `--fail-on` names is the case, 64 usage.";
 

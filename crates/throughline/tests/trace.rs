@@ -114,7 +114,7 @@ fn the_verdict_is_told_alone_where_it_is_asked_for() {
         &mut throughline(&directory, &["trace", TRACE, "--verdict", "--json"]),
         expect![[r#"
         exit code 0
-        {"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","verdict":{"duration_ms":2.0,"failed":false,"shares":[{"percent":100,"duration_ms":2.0,"spent":"own","waiting":false,"service":"cache","to":null,"name":"GET","mixed":false,"spans":1,"span_id":"0000000000000001"}],"failure":null,"later":[],"sure":"high","doubts":[]}}
+        {"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","verdict":{"duration_ms":2.0,"failed":false,"shares":[{"percent":100,"duration_ms":2.0,"spent":"own","waiting":false,"service":"cache","to":null,"name":"GET","mixed":false,"spans":1,"span_id":"0000000000000001"}],"failure":null,"later":[],"usual":null,"sure":"high","doubts":[]}}
     "#]],
     );
 }

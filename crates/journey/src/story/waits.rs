@@ -15,14 +15,12 @@ const LEAST_PART: u64 = 100;
 
 /// What was waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Waited {
-    /// A request on its way to who answers it.
-    Request,
-    /// The answer on its way back.
-    Answer,
+    /// A request on its way to who answers it, and the answer on its way back.
+    Network,
     /// A message on its way to who acts on it.
-    Message,
+    TaskQueue,
 }
 
 /// A time of which no span tells.
@@ -32,16 +30,21 @@ pub struct Wait {
     pub waited: Waited,
     /// The node of who answered or took it.
     pub other: usize,
-    /// Nanoseconds since 1970.
-    pub start: u64,
-    /// Nanoseconds since 1970.
-    pub end: u64,
+    /// On the way there: from when until when, in nanoseconds since 1970.
+    pub there: (u64, u64),
+    /// On the way back, where there is one.
+    pub back: Option<(u64, u64)>,
 }
 
 impl Wait {
-    /// Nanoseconds.
+    /// The two ways, in time order.
+    pub fn ways(&self) -> impl Iterator<Item = (u64, u64)> {
+        [self.there].into_iter().chain(self.back)
+    }
+
+    /// Nanoseconds on both.
     pub fn duration(&self) -> u64 {
-        self.end.saturating_sub(self.start)
+        self.ways().map(|(start, end)| end.saturating_sub(start)).sum()
     }
 }
 
@@ -54,20 +57,18 @@ impl Story {
     /// The waits between the node at `index` and what it caused, in time order.
     pub fn waits(&self, index: usize) -> Vec<Wait> {
         let mut waits = match self.nodes[index].span.as_ref().map(|span| span.kind) {
-            Some(Kind::Client) => self.of_client(index).into_iter().flatten().collect(),
+            Some(Kind::Client) => self.of_client(index).into_iter().collect(),
             Some(Kind::Producer) => self.of_producer(index),
             _ => Vec::new(),
         };
-        if !waits.is_empty() {
-            let least = self.least_wait();
-            waits.retain(|wait| wait.duration() >= least);
-        }
-        waits.sort_by_key(|wait| wait.start);
+        let least = self.least_wait();
+        waits.retain(|wait| wait.duration() >= least);
+        waits.sort_by_key(|wait| wait.there.0);
         waits
     }
 
     /// Before and after the only server that it asked, as far as nothing else ran there.
-    fn of_client(&self, index: usize) -> Option<[Wait; 2]> {
+    fn of_client(&self, index: usize) -> Option<Wait> {
         let ((from, until), children) = (self.times(index)?, &self.nodes[index].children);
         let is = |child: &usize, kind| self.nodes[*child].span.as_ref().is_some_and(|span| span.kind == kind);
         let mut servers = children.iter().copied().filter(|child| is(child, Kind::Server));
@@ -77,10 +78,13 @@ impl Story {
             || children.iter().filter(|child| **child != other).filter_map(|child| self.times(*child));
         let sent = others().map(|(_, end)| end).filter(|end| *end <= start).fold(from, u64::max);
         let read = others().map(|(start, _)| start).filter(|start| *start >= end).fold(until, u64::min);
-        Some([
-            Wait { waited: Waited::Request, other, start: sent, end: start.min(until) },
-            Wait { waited: Waited::Answer, other, start: end, end: read },
-        ])
+        let (there, back) = ((sent, start.min(until)), (end, read));
+        Some(Wait {
+            waited: Waited::Network,
+            other,
+            there,
+            back: Some(back).filter(|(start, end)| start < end),
+        })
     }
 
     /// Until each of its messages was taken.
@@ -88,7 +92,7 @@ impl Story {
         let Some((_, sent)) = self.times(index) else { return Vec::new() };
         let wait = |other: &usize| {
             let span = self.nodes[*other].span.as_ref().filter(|span| span.kind == Kind::Consumer)?;
-            Some(Wait { waited: Waited::Message, other: *other, start: sent, end: span.start })
+            Some(Wait { waited: Waited::TaskQueue, other: *other, there: (sent, span.start), back: None })
         };
         self.nodes[index].children.iter().filter_map(wait).collect()
     }

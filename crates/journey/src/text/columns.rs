@@ -108,22 +108,36 @@ impl Columns {
         self.unit.offset(time, self.zero)
     }
 
+    /// The cells of a bar from `start` to `end`, one at least.
+    fn cells(&self, (start, end): (u64, u64)) -> std::ops::Range<u128> {
+        let (total, cells) = (u128::from(self.end - self.zero).max(1), self.bar as u128);
+        let at = |time: u64| u128::from(time.saturating_sub(self.zero)) * cells;
+        let first = (at(start) / total).min(cells.saturating_sub(1));
+        first..at(end).div_ceil(total).clamp(first + 1, cells.max(first + 1))
+    }
+
+    /// Where in the whole these stretches lie, which are in order and in which something was waited for.
+    pub(super) fn waits(&self, stretches: impl Iterator<Item = (u64, u64)>) -> String {
+        let mut bar = String::new();
+        for cells in stretches.filter(|_| self.bar > 0).map(|stretch| self.cells(stretch)) {
+            let drawn = bar.chars().count() as u128;
+            bar.extend((drawn..cells.end).map(|cell| if cell < cells.start { ' ' } else { '░' }));
+        }
+        bar
+    }
+
     /// Where in the whole the time from `start` to `end` lies: `░` in `stretches`, which are in order, where something was waited for,
     /// `█` elsewhere.
     pub(super) fn bar(&self, stretches: &[(u64, u64)], (start, end): (u64, u64)) -> String {
         if self.bar == 0 {
             return String::new();
         }
-        let total = u128::from(self.end - self.zero).max(1);
-        let cells = self.bar as u128;
-        let cell = |time: u64| u128::from(time.saturating_sub(self.zero)) * cells / total;
-        let first = cell(start).min(cells - 1);
-        let last =
-            (u128::from(end.saturating_sub(self.zero)) * cells).div_ceil(total).clamp(first + 1, cells);
-        let mut bar = " ".repeat(first as usize);
+        let (total, cells) = (u128::from(self.end - self.zero).max(1), self.bar as u128);
+        let drawn = self.cells((start, end));
+        let mut bar = " ".repeat(drawn.start as usize);
         // Stretches and cells are both in order: one walk over them.
         let mut next = 0;
-        for at in first..last {
+        for at in drawn {
             let middle = self.zero.saturating_add(((2 * at + 1) * total / (2 * cells)) as u64);
             while stretches.get(next).is_some_and(|(_, end)| *end <= middle) {
                 next += 1;

@@ -97,7 +97,7 @@ impl<'s> Items<'s> {
         let mut items: Vec<(Option<u64>, Item<'_>)> = Vec::new();
         items.extend(self.clocks.get(&index).map(|clock| (Some(0), Item::Clock(clock))));
         items.extend(span.into_iter().flat_map(|span| &span.links).map(|link| (Some(0), Item::Link(link))));
-        items.extend(story.waits(index).into_iter().map(|wait| (Some(wait.start), Item::Wait(wait))));
+        items.extend(story.waits(index).into_iter().map(|wait| (Some(wait.there.0), Item::Wait(wait))));
         items.extend(self.nodes(&node.children));
         items.extend(node.lines.iter().map(|line| (line.time, Item::Line(line))));
         items.extend(

@@ -117,18 +117,17 @@ impl Page<'_, '_> {
         let service = self.story.nodes[wait.other].span.as_ref().map(|span| visible(&span.service));
         let service = service.unwrap_or_default();
         let words = match wait.waited {
-            Waited::Request => format!("network → {service}"),
-            Waited::Answer => format!("network ← {service}"),
-            Waited::Message => "task queue".to_owned(),
+            Waited::Network => format!("network ⇄ {service}"),
+            Waited::TaskQueue => "task queue".to_owned(),
         };
         let branch = self.branch(levels).replace('─', "┄");
         let room = self.columns.tree.saturating_sub(width_of(&branch)).max(8);
         let words = wrap(vec![Piece::new(Style::Dim, words)], room, room, " ").into_iter().next();
         let mut first = vec![Piece::new(Style::Dim, branch)];
         first.extend(words.unwrap_or_default());
-        let bar = self.columns.bar(&[(0, u64::MAX)], (wait.start, wait.end));
+        let bar = self.columns.waits(wait.ways());
         let numbers = [self.columns.unit.write(wait.duration()), String::new(), bar];
-        self.row(&self.columns.offset(wait.start), first, numbers, Style::Dim);
+        self.row(&self.columns.offset(wait.there.0), first, numbers, Style::Dim);
     }
 
     /// Siblings that are told as one.
