@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::id::{SpanId, TraceId};
 use crate::span::Kind;
+use crate::verdict::Spent;
 
 /// OTLP/JSON → spans in brief.
 mod read;
@@ -25,6 +26,8 @@ pub struct Picks {
     pub has: Vec<(String, String)>,
     /// The attribute whose value is kept in [`Brief::by`].
     pub by: Option<String>,
+    /// Whether [`Brief::spent`] is kept.
+    pub spent: bool,
     /// Whether [`Brief::peer`] is kept.
     pub peers: bool,
 }
@@ -56,6 +59,8 @@ pub struct Brief {
     pub has: u32,
     /// The value of [`Picks::by`], of spans at which a request enters a service.
     pub by: Option<Box<str>>,
+    /// What its own time was spent on, where name and attributes tell by themselves; only if [`Picks::spent`] is set.
+    pub spent: Option<Spent>,
     /// What it did: of spans at which a request enters a service, of roots, and of those that failed.
     pub what: Option<Box<What>>,
     /// Of spans that ask others, and of those that act on a message: whom, or where it came from, as they say it.

@@ -6,6 +6,8 @@
 //!
 //! Nothing in the input can make it panic, recurse or print a control character: files come from anybody.
 
+/// One request beside the others of its route.
+pub mod baseline;
 /// A span in brief.
 pub mod brief;
 /// Traces as OTLP/JSON, nothing lost.
@@ -57,6 +59,7 @@ pub mod verdict;
 /// Spans in any order → traces, within bounds.
 pub mod window;
 
+pub use baseline::Baseline;
 pub use id::{NotAnId, SpanId, TraceId, Wanted};
 pub use input::{Input, Unreadable};
 pub use pass::Pass;

@@ -50,6 +50,10 @@ pub const KEY_VALUE_SYSTEMS: &[&str] = &["redis", "valkey", "memcached"];
 pub const POOL_WAIT_SPANS: &[&str] = &["pool.acquire", "pg-pool.connect"];
 /// Spans in which a request stands in a proxy's wait queue.
 pub const WAIT_QUEUE_SPANS: &[&str] = &["upstream.wait"];
+/// Spans in which a cache waits for the fetch of another one.
+pub const CACHE_WAIT_SPANS: &[&str] = &["cache.wait"];
+/// [`CACHE_RESULT`] of a request that shared the fetch of another one.
+pub const COLLAPSED: &str = "collapsed";
 /// What kind of message a consumer acts on.
 pub const MESSAGE_KIND: &[&str] = &["messaging.destination.name", "messaging.destination"];
 /// What carries the message.

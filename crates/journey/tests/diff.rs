@@ -14,7 +14,7 @@ mod support;
 use support::{CLIENT, INTERNAL, SERVER, cold_read, http, request, span, story};
 
 fn told(a: &Story, b: &Story, width: usize) -> String {
-    Diff::new(a, b).text(Look { width, is_coloured: false }, false)
+    Diff::new(a, b).text(Look { width, ..Look::default() }, false)
 }
 
 /// The same read as [`cold_read`] when the cache had it.

@@ -16,7 +16,7 @@ mod patience;
 /// What takes so long.
 mod progress;
 
-pub(crate) use everything::{Source, Told, answer as answer_all, parse_moment};
+pub(crate) use everything::{Source, Told, answer as answer_all, parse_moment, read as read_all};
 pub(crate) use patience::{Outcome, search};
 
 /// Where the embedded collector and docker-compose.yml put the files.
@@ -146,5 +146,6 @@ pub(crate) fn look() -> journey::text::Look {
     journey::text::Look {
         width: size.map_or(journey::text::WIDTH, |size| usize::from(size.ws_col)),
         is_coloured: !is_set("NO_COLOR") && (is_forced || out.is_terminal()),
+        ..journey::text::Look::default()
     }
 }

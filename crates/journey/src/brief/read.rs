@@ -16,6 +16,7 @@ use crate::id::{SpanId, TraceId};
 use crate::names;
 use crate::objects;
 use crate::span::Kind;
+use crate::verdict::{self, Spent};
 
 /// Adds the spans of `line` to `found`; `false` if something in it could not be understood. A line of something else,
 /// as log lines and metrics, is only looked at from outside.
@@ -174,12 +175,24 @@ impl Written<'_> {
                 _ => bits,
             }),
             by: picks.by.as_ref().filter(|_| enters).and_then(|name| value(name)).map(|text| cut(&text)),
+            spent: if picks.spent {
+                self.spent(kind, attributes.unwrap_or(&Attributes::default()))
+            } else {
+                None
+            },
             what: what.map(Box::new),
             peer: attributes
                 .filter(|_| picks.peers)
                 .and_then(|attributes| peer(kind, attributes))
                 .map(Box::new),
         })
+    }
+
+    fn spent(&self, kind: Kind, attributes: &Attributes<'_>) -> Option<Spent> {
+        let name = self.name.text().unwrap_or_default();
+        let text = |names: &[&str]| attributes.text(names);
+        let (database, in_use) = (text(names::DATABASE), text(&[names::POOL_IN_USE]));
+        verdict::told(&name, kind, database, in_use, text(&[names::CACHE_RESULT]))
     }
 
     fn what(&self, failed: bool) -> What {

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::html::shown;
 use crate::line::Line;
 use crate::span::{Attributes, Span, plain};
-use crate::story::{Node, Runs, Story};
+use crate::story::{Node, Runs, Story, Wait, Waited};
 use crate::text::paint::{Piece, Style};
 use crate::text::{self, Look, notes, words};
 use crate::verdict::Verdict;
@@ -20,6 +20,8 @@ pub const MOST_NODES: usize = 100_000;
 const MOST_LINES: usize = 20_000;
 /// Bytes of rows and of what is known of them, about, each half of it.
 pub const MOST_BYTES: usize = 40 << 20;
+/// Gaps and clocks that are told above the rows.
+const MOST_GAPS: usize = 20;
 /// Letters of a value, and of what stands in a row.
 const LONGEST_VALUE: usize = 4096;
 const LONGEST_IN_ROW: usize = 200;
@@ -71,8 +73,8 @@ struct Share {
     waits: bool,
 }
 
-/// A row: `p` parent's row, `s` service, `w` words, `b` begins, `t` took, `o` own (nanoseconds), `f` failed, `g` a gap, `l` a
-/// line's level, `d` what else is known.
+/// A row: `p` parent's row, `s` service, `w` words, `b` begins, `t` took, `o` own (nanoseconds), `f` failed, `g` a gap, `h` a
+/// wait, `l` a line's level, `d` what else is known.
 #[derive(Serialize, Default)]
 struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,6 +92,8 @@ struct Row {
     f: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     g: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    h: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     l: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,6 +109,8 @@ struct OfSpan {
     instance: Option<String>,
     #[serde(skip_serializing_if = "String::is_empty")]
     message: String,
+    /// Nanoseconds that were added to its times, because its clock was wrong.
+    moved: i64,
     attributes: Vec<[String; 2]>,
     events: Vec<(i64, String, Vec<[String; 2]>)>,
     /// Trace, span, words, attributes.
@@ -155,7 +161,7 @@ fn told(story: &Story, zero: u64, room: &mut Room) -> Told {
         begins: crate::table::moment(start),
         extent: end - start,
         later: start - zero,
-        gaps: story.gaps().iter().take(20).map(text::tell).collect(),
+        gaps: gaps(story),
         sure: verdict.sure,
         shares: verdict.shares.iter().map(share).collect(),
         notes: notes_of(story, &verdict),
@@ -164,6 +170,12 @@ fn told(story: &Story, zero: u64, room: &mut Room) -> Told {
         rows_left_out: left_out,
         details_left_out,
     }
+}
+
+/// What is missing, and whose clock was wrong.
+fn gaps(story: &Story) -> Vec<String> {
+    let clocks = story.clocks.iter().map(|clock| shown(&clock.words(), LONGEST_VALUE));
+    story.gaps().iter().map(text::tell).chain(clocks).take(MOST_GAPS).collect()
 }
 
 fn of_share(share: &crate::verdict::Share) -> String {
@@ -176,7 +188,7 @@ fn of_share(share: &crate::verdict::Share) -> String {
 
 /// The verdict's lines as the text has them, but for the first, which the page draws.
 fn notes_of(story: &Story, verdict: &Verdict) -> Vec<[String; 2]> {
-    let look = Look { width: 1 << 20, is_coloured: false };
+    let look = Look { width: 1 << 20, is_coloured: false, ..Look::default() };
     let text = text::render_verdict(story, verdict, look);
     let lines = text.lines().skip(1).filter_map(|line| line.split_once(' '));
     let notes = lines.map(|(label, words)| [label.to_owned(), words.trim_start().to_owned()]);
@@ -198,6 +210,7 @@ struct Rows<'r, 's> {
 /// What has a row.
 enum Item<'s> {
     Node(usize),
+    Wait(Wait),
     Line(&'s Line),
 }
 
@@ -218,6 +231,7 @@ impl<'s> Rows<'_, 's> {
             let row = match &item {
                 Item::Node(at) if !nodes[*at] => None,
                 Item::Node(at) => Some(self.node(*at)),
+                Item::Wait(wait) => Some(self.wait(wait)),
                 Item::Line(line) => {
                     let is_alarming = is_alarming(line);
                     alarming_left -= usize::from(is_alarming);
@@ -238,10 +252,11 @@ impl<'s> Rows<'_, 's> {
             row.p = parent;
             row.d = match &item {
                 Item::Node(at) => details.remove(at),
+                Item::Wait(_) => None,
                 Item::Line(line) => self.of_line(line),
             };
             all += 1;
-            told += usize::from(row.d.is_some() || row.g);
+            told += usize::from(row.d.is_some() || row.g || row.h);
             let of_details = row.d.as_ref().map_or(0, |details| details.get().len());
             let row = json(&row);
             self.room.rows = self.room.rows.saturating_sub(row.get().len() - of_details);
@@ -277,6 +292,22 @@ impl<'s> Rows<'_, 's> {
         }
     }
 
+    fn wait(&self, wait: &Wait) -> Row {
+        let other = self.story.nodes[wait.other].span.as_ref().map(|span| &*span.service).unwrap_or_default();
+        let words = match wait.waited {
+            Waited::Request => format!("network → {other}"),
+            Waited::Answer => format!("network ← {other}"),
+            Waited::Message => "task queue".to_owned(),
+        };
+        Row {
+            h: true,
+            w: vec![("d", shown(&words, LONGEST_IN_ROW))],
+            b: self.offset(Some(wait.start)),
+            t: Some(wait.duration()),
+            ..Row::default()
+        }
+    }
+
     fn line(&self, line: &Line) -> Row {
         Row {
             s: self.numbers.get(&*line.service).copied(),
@@ -304,19 +335,20 @@ impl<'s> Rows<'_, 's> {
         spans.sort_by_key(|(at, span)| (!span.failed, std::cmp::Reverse(span.duration()), *at));
         let mut details = HashMap::new();
         for (at, span) in spans {
-            let Some(told) = self.within_room(&self.of_span(span)) else { break };
+            let Some(told) = self.within_room(&self.of_span(span, self.story.nodes[at].moved)) else { break };
             details.insert(at, told);
         }
         details
     }
 
-    fn of_span(&self, span: &Span) -> OfSpan {
+    fn of_span(&self, span: &Span, moved: i64) -> OfSpan {
         let offset = |time| self.offset(Some(time)).unwrap_or_default();
         OfSpan {
             id: span.id.to_string(),
             kind: span.kind.to_string(),
             instance: span.instance.as_deref().map(|instance| shown(instance, LONGEST_VALUE)),
             message: shown(&span.status_message, LONGEST_VALUE),
+            moved,
             attributes: pairs(&span.attributes),
             events: span
                 .events
@@ -366,6 +398,7 @@ fn beneath(story: &Story, at: usize) -> Vec<Item<'_>> {
     let node = &story.nodes[at];
     let children = node.children.iter().map(|child| (first(story, *child), Item::Node(*child)));
     let mut items: Vec<(Option<u64>, Item<'_>)> = children.collect();
+    items.extend(story.waits(at).into_iter().map(|wait| (Some(wait.start), Item::Wait(wait))));
     items.extend(node.lines.iter().map(|line| (line.time, Item::Line(line))));
     items.sort_by_key(|(time, _)| time.unwrap_or(u64::MAX));
     items.into_iter().map(|(_, item)| item).collect()

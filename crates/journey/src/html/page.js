@@ -188,7 +188,7 @@ function stretches(i) {
   const end = row.b + row.t;
   for (let child = i + 1; child < ends[i] && list.length < MOST_STRETCHES; child = ends[child]) {
     const one = rows[child];
-    if (one.t === undefined) continue;
+    if (one.t === undefined || one.h) continue;
     const from = Math.max(one.b, row.b), to = Math.min(one.b + one.t, end), last = list[list.length - 1];
     if (to <= from) continue;
     if (last && from <= last[1] + least) last[1] = Math.max(last[1], to);
@@ -207,7 +207,7 @@ function lane(i) {
     cell.append(tick);
     return cell;
   }
-  const bar = make("div", "bar");
+  const bar = make("div", row.h ? "bar waits" : "bar");
   bar.style.left = percent(row.b) + "%";
   bar.style.width = (row.t / (view[1] - view[0])) * 100 + "%";
   for (const [from, to] of stretches(i)) {
@@ -222,7 +222,7 @@ function lane(i) {
 }
 
 function draw_row(i, matches) {
-  const row = rows[i], element = make("div", "row " + color(row.s));
+  const row = rows[i], element = make("div", "row " + color(row.h ? rows[row.p].s : row.s));
   element.id = "row" + i;
   element.setAttribute("role", "row");
   element.setAttribute("aria-level", String(depths[i] + 1));
@@ -347,7 +347,9 @@ function details() {
   const known = row.d || {}, facts = [];
   if (known.kind) facts.push(["kind", known.kind]);
   if (row.b !== undefined) facts.push(["starts", named(row.b)]);
-  if (row.t !== undefined) facts.push(["took", named(row.t)], ["own time", named(row.o)]);
+  if (row.t !== undefined) facts.push(["took", named(row.t)]);
+  if (row.o !== undefined) facts.push(["own time", named(row.o)]);
+  if (known.moved) facts.push(["clock", "its times were moved by " + named(known.moved)]);
   if (known.id) facts.push(["span id", known.id]);
   if (known.instance) facts.push(["instance", known.instance]);
   if (known.logger) facts.push(["logger", known.logger]);
@@ -372,7 +374,7 @@ function details() {
       panel.append(go);
     }
   }
-  if (!row.d && !row.g) panel.append(make("p", "d", "Nothing more of it is in this file, which is kept small: throughline trace " + story.trace.slice(0, 12) + " --json has it."));
+  if (!row.d && !row.g && !row.h) panel.append(make("p", "d", "Nothing more of it is in this file, which is kept small: throughline trace " + story.trace.slice(0, 12) + " --json has it."));
   panel.scrollTop = 0;
   into_view();
 }
