@@ -3,8 +3,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use journey::Story;
+use journey::span::{Kind, Span};
 use journey::story::Runs;
+use journey::{SpanId, Story, TraceId};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -104,7 +105,7 @@ fn every_span_and_line_has_its_row_below_its_parent() {
     "#]]
     .assert_eq(&text);
     let statement = rows.iter().find(|row| words(row).starts_with("SELECT")).unwrap();
-    expect_test::expect![[r#"{"attributes":[["db.query.text","SELECT …"],["db.system.name","sqlite"]],"events":[],"id":"0000000000000008","instance":"i1","kind":"client","links":[]}"#]].assert_eq(&statement["d"].to_string());
+    expect_test::expect![[r#"{"attributes":[["db.query.text","SELECT …"],["db.system.name","sqlite"]],"events":[],"id":"0000000000000008","instance":"i1","kind":"client","links":[],"moved":0}"#]].assert_eq(&statement["d"].to_string());
     let shares: u64 =
         told["shares"].as_array().unwrap().iter().map(|share| share["percent"].as_u64().unwrap()).sum();
     assert_eq!(shares, 100);
@@ -141,17 +142,29 @@ fn nothing_in_the_data_ends_its_element_or_begins_another() {
 
 #[test]
 fn a_huge_trace_is_a_bounded_page_and_says_what_is_left_out() {
-    let text = "x".repeat(4000);
     let many = journey::html::MOST_NODES as u64 + 50;
-    let mut spans = vec![span(1, 0, "root", SERVER, [0.0, 1.0], json!({}))];
-    spans.extend((2..=many).map(|id| {
-        // The last are the deepest, and only the first hold much.
-        let parent = if id > many - 100 { id - 1 } else { 1 };
-        let attributes = if id < 6000 { json!({"text": text}) } else { json!({}) };
-        span(id, parent, "f", INTERNAL, [0.0, 1.0], attributes)
-    }));
-    let story =
-        story("html_huge", &spans.chunks(1000).map(|spans| request("s", spans)).collect::<Vec<_>>(), &[]);
+    let id = |id: u64| SpanId::read(&format!("{id:016x}")).unwrap();
+    let text: Value = "x".repeat(4000).into();
+    let made = |number: u64| Span {
+        trace: TraceId::read(support::TRACE).unwrap(),
+        id: id(number),
+        // The last are the deepest.
+        parent: (number > 1).then(|| id(if number > many - 100 { number - 1 } else { 1 })),
+        service: "s".to_owned(),
+        instance: None,
+        name: "f".to_owned(),
+        kind: Kind::Internal,
+        start: support::ZERO,
+        end: support::ZERO + 1000,
+        failed: false,
+        status_message: String::new(),
+        // The first hold much.
+        attributes: (number < 5500).then(|| ("text".to_owned(), text.clone())).into_iter().collect(),
+        events: Vec::new(),
+        links: Vec::new(),
+    };
+    let spans: Vec<Span> = (1..=many).map(made).collect();
+    let story = Story::new(spans[0].trace, spans, Vec::new());
     let page = page(&story);
     assert!(page.len() < journey::html::MOST_BYTES + (1 << 20), "{}", page.len());
     assert!(page.contains("which is not run here"), "the text is left out");
@@ -167,7 +180,7 @@ fn a_huge_trace_is_a_bounded_page_and_says_what_is_left_out() {
 #[test]
 fn what_is_missing_odd_or_deep_has_a_page_too() {
     let chain: Vec<Value> =
-        (1..=20_000).map(|id| span(id, id - 1, "f", INTERNAL, [0.0, 1.0], json!({}))).collect();
+        (1..=5_000).map(|id| span(id, id - 1, "f", INTERNAL, [0.0, 1.0], json!({}))).collect();
     let alone = [line("cache", 1, 7, 0.5, "ERROR", "m", json!({}))];
     let circle =
         [span(1, 2, "a", INTERNAL, [0.0, 1.0], json!({})), span(2, 1, "b", INTERNAL, [5.0, 1.0], json!({}))];
