@@ -28,6 +28,10 @@ const time = (ns) => {
   const [size, , digits] = unit(story.extent);
   return (ns / size).toFixed(digits);
 };
+const exact = (ns) => {
+  const [size, name, digits] = unit(Math.abs(ns));
+  return (ns / size).toFixed(digits) + " " + name;
+};
 const named = (ns) => time(ns) + " " + unit(story.extent)[1];
 const apart = (ns) => {
   const s = ns / 1e9;
@@ -217,7 +221,7 @@ function lane(i) {
     bar.append(part);
   }
   cell.append(bar);
-  cell.title = "from " + named(row.b) + " to " + named(row.b + row.t);
+  cell.title = exact(row.t) + ", from " + exact(row.b) + " to " + exact(row.b + row.t);
   return cell;
 }
 
@@ -235,7 +239,7 @@ function draw_row(i, matches) {
   element.setAttribute("aria-selected", String(i === current));
   const name = make("div", "name"), twist = make("span", "twist");
   name.setAttribute("role", "gridcell");
-  name.style.paddingLeft = 6 + Math.min(depths[i], 24) * 13 + "px";
+  name.style.paddingLeft = 6 + Math.min(depths[i], 10) * 13 + Math.max(0, Math.min(depths[i] - 10, 30)) * 2 + "px";
   if (ends[i] > i + 1) {
     twist.textContent = closed[i] ? "▶" : "▼";
     element.setAttribute("aria-expanded", String(!closed[i]));
@@ -346,10 +350,10 @@ function details() {
   panel.append(service);
   const known = row.d || {}, facts = [];
   if (known.kind) facts.push(["kind", known.kind]);
-  if (row.b !== undefined) facts.push(["starts", named(row.b)]);
-  if (row.t !== undefined) facts.push(["took", named(row.t)]);
-  if (row.o !== undefined) facts.push(["own time", named(row.o)]);
-  if (known.moved) facts.push(["clock", "its times were moved by " + named(known.moved)]);
+  if (row.b !== undefined) facts.push(["starts", exact(row.b)]);
+  if (row.t !== undefined) facts.push(["took", exact(row.t)]);
+  if (row.o !== undefined) facts.push(["own time", exact(row.o)]);
+  if (known.moved) facts.push(["clock", "its times were moved by " + exact(known.moved)]);
   if (known.id) facts.push(["span id", known.id]);
   if (known.instance) facts.push(["instance", known.instance]);
   if (known.logger) facts.push(["logger", known.logger]);
@@ -358,7 +362,7 @@ function details() {
   const section = (name, ...parts) => panel.append(make("h3", "", name), ...parts);
   if (known.attributes && known.attributes.length) section(row.l === undefined ? "attributes" : "fields", table_of(known.attributes));
   for (const [at, name, attributes] of known.events || []) {
-    section("event at " + named(at), make("p", name === "exception" ? "event b" : "event", name), table_of(attributes));
+    section("event at " + exact(at), make("p", name === "exception" ? "event b" : "event", name), table_of(attributes));
   }
   for (const [trace, span, text, attributes] of known.links || []) {
     const there = data.stories.findIndex((one) => one.trace === trace);
@@ -433,9 +437,18 @@ if (data.stories.length > 1) {
 }
 $("scroll").addEventListener("scroll", draw, { passive: true });
 $("table").addEventListener("keydown", keys);
-$("query").addEventListener("input", search);
+// The first search reads all that is known of every row: of a large trace, only once the typing rests.
+let resting;
+$("query").addEventListener("input", () => {
+  clearTimeout(resting);
+  resting = setTimeout(() => { resting = undefined; search(); }, rows.length > 5000 ? 250 : 0);
+});
 $("query").addEventListener("keydown", (event) => {
-  if (event.key === "Enter") { event.preventDefault(); next_match(event.shiftKey ? -1 : 1); }
+  if (event.key === "Enter") {
+    event.preventDefault();
+    if (resting !== undefined) { clearTimeout(resting); resting = undefined; search(); }
+    next_match(event.shiftKey ? -1 : 1);
+  }
   if (event.key === "Escape") { $("query").value = ""; search(); $("table").focus(); }
 });
 for (const id of ["only", "failed", "lines"]) $(id).addEventListener("change", arrange);
