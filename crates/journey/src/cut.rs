@@ -74,6 +74,16 @@ impl Cut {
         let moment = |name: &str| members.text(name).and_then(|text| text.parse().ok()).unwrap_or(0);
         let (start, end) = (moment("startTimeUnixNano"), moment("endTimeUnixNano"));
         let kept = Kept { start, end, within: within.clone(), text: SPAN.write(span.get()) };
+        self.insert(ids, kept);
+    }
+
+    /// Adds what another part of the input holds.
+    pub(crate) fn extend(&mut self, other: Self) {
+        other.spans.into_iter().for_each(|(ids, kept)| self.insert(ids, kept));
+    }
+
+    /// Keeps one of the spans with one id, the same one for any order.
+    fn insert(&mut self, ids: (TraceId, SpanId), kept: Kept) {
         match self.spans.entry(ids) {
             std::collections::btree_map::Entry::Vacant(entry) => drop(entry.insert(kept)),
             std::collections::btree_map::Entry::Occupied(mut entry) if kept < *entry.get() => {

@@ -75,9 +75,9 @@ impl Search {
         let mut read = 0;
         let Self { wanted, needles, input, found } = self;
         found.half = 0;
-        let work = |block: Block<'_>| {
-            Found::in_block(block, needles, |trace| wanted.iter().any(|wanted| wanted.is(trace)))
-        };
+        let keeps_written = found.cut.is_some();
+        let is_wanted = |trace| wanted.iter().any(|wanted| wanted.is(trace));
+        let work = |block: Block<'_>| Found::in_block(block, needles, is_wanted, keeps_written);
         input.read(&work, &mut |in_block, bytes| {
             read += bytes;
             tell(read);
@@ -129,7 +129,7 @@ impl Search {
         let mut targets = HashMap::new();
         self.input.rewind();
         let is_wanted = |trace| ids.iter().any(|(linked, _)| *linked == trace);
-        let work = |block: Block<'_>| Found::in_block(block, &needles, is_wanted);
+        let work = |block: Block<'_>| Found::in_block(block, &needles, is_wanted, false);
         self.input.read(&work, &mut |found, _| {
             for span in found.spans.into_iter().filter(|span| ids.contains(&(span.trace, span.id))) {
                 targets.insert((span.trace, span.id), Target::of(&span));
@@ -156,8 +156,9 @@ impl Found {
         block: Block<'_>,
         needles: &Needles,
         is_wanted: impl Fn(TraceId) -> bool + Copy,
+        keeps_written: bool,
     ) -> (Self, bool) {
-        let mut found = Self::default();
+        let mut found = Self { cut: keeps_written.then(Cut::default), ..Self::default() };
         let mut is_understood = block.is_ended;
         for line in needles.lines(block.text) {
             is_understood = found.take(line, needles, is_wanted);
@@ -175,6 +176,9 @@ impl Found {
         self.spans.extend(other.spans);
         self.lines.extend(other.lines);
         self.goes_on.extend(other.goes_on);
+        if let (Some(cut), Some(other)) = (&mut self.cut, other.cut) {
+            cut.extend(other);
+        }
         self.damaged += other.damaged;
         self.half += other.half;
     }

@@ -64,7 +64,8 @@ impl Search {
         let mut found = Found { cut, ..Found::default() };
         self.input.rewind();
         let is_wanted = |one| one == trace || wanted.contains(&one);
-        let work = |block: Block<'_>| Found::in_block(block, &needles, is_wanted);
+        let keeps_written = found.cut.is_some();
+        let work = |block: Block<'_>| Found::in_block(block, &needles, is_wanted, keeps_written);
         self.input.read(&work, &mut |mut in_block, _| {
             in_block.spans.retain(|span| span.trace != trace);
             in_block.lines.retain(|line| line.trace != trace);
