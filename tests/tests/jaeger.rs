@@ -2,13 +2,15 @@
 
 use std::{
     collections::BTreeSet,
+    process::Command,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
 use serde_json::json;
 use tests::{
-    Directory, Parts, Receiver, Reply, Story, System, eventually, eventually_within, jaeger::ShownSpan,
+    Client, Directory, Jaeger, Parts, Receiver, Reply, Story, System, eventually, eventually_within,
+    jaeger::ShownSpan, throughline,
 };
 
 const WHOLE_PATH: [&str; 3] = ["load_balancer", "cache", "http_server"];
@@ -57,6 +59,44 @@ async fn a_trace_in_jaeger_is_the_trace_in_the_files() {
     assert!(hit.header("cache-status").contains("hit"), "{hit:?}");
     assert_shown(&mut system, &miss.trace_id(), &WHOLE_PATH, 0).await;
     assert_shown(&mut system, &hit.trace_id(), &["load_balancer", "cache"], 0).await;
+}
+
+#[tokio::test]
+async fn a_trace_cut_out_of_the_files_is_shown_whole_by_a_jaeger_that_it_is_posted_to() {
+    let system = System::builder().parts(Parts::Embedded).start().await;
+    let client = system.client();
+    let booking = json!({"resource": "room-9", "guest": "Ada",
+                         "starts_at": "2031-05-01T10:00:00Z", "ends_at": "2031-05-01T11:00:00Z"});
+    let created = client.post("/api/bookings", &booking).await;
+    assert_eq!(created.status, 201, "{created:?}");
+    client.until_confirmed(created.header("location")).await;
+    client.get(created.header("location")).await;
+    let hit = client.get(created.header("location")).await;
+    assert!(hit.header("cache-status").contains("hit"), "{hit:?}");
+
+    let mut jaeger = Jaeger::new(system.directory());
+    jaeger.start().await;
+    let endpoint = jaeger.endpoint().trim_start_matches("http://").parse().expect("an address");
+    for (answer, path, runs) in [(&created, &WHOLE_PATH[..], 1), (&hit, &WHOLE_PATH[..2], 0)] {
+        let trace = answer.trace_id();
+        let in_files = spans_of(&system.story_with_runs(&trace, path, runs).await);
+        let cut = Command::new(throughline())
+            .args(["trace", &trace, "--otlp", "--no-links", "--from"])
+            .arg(system.files())
+            .output()
+            .expect("throughline can be started");
+        assert!(cut.status.success(), "{cut:?}");
+        for line in String::from_utf8(cut.stdout).expect("JSON is UTF-8").lines() {
+            let request = serde_json::from_str(line).expect("each line is an export request");
+            let taken = Client::new(endpoint).post("/v1/traces", &request).await;
+            assert_eq!(taken.status, 200, "{taken:?}");
+        }
+        eventually(&format!("Jaeger shows {trace}"), async || {
+            let shown = jaeger.trace(&trace).await?;
+            if shown == in_files { Ok(()) } else { Err(format!("{shown:#?}, in the files {in_files:#?}")) }
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

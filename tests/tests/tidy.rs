@@ -64,6 +64,8 @@ const PURE: &[&str] = &[
     "crates/journey/src/diff/json.rs",
     "crates/journey/src/diff/text.rs",
     "crates/journey/src/errors.rs",
+    "crates/journey/src/html.rs",
+    "crates/journey/src/html/data.rs",
     "crates/journey/src/map.rs",
     "crates/journey/src/map/drawing.rs",
     "crates/journey/src/map/table.rs",

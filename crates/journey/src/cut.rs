@@ -5,7 +5,6 @@
 //! span is there once, in an order that does not depend on that of the lines.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
@@ -75,19 +74,22 @@ impl Cut {
         let moment = |name: &str| members.text(name).and_then(|text| text.parse().ok()).unwrap_or(0);
         let (start, end) = (moment("startTimeUnixNano"), moment("endTimeUnixNano"));
         let kept = Kept { start, end, within: within.clone(), text: SPAN.write(span.get()) };
-        self.prefer(ids, kept);
+        self.insert(ids, kept);
     }
 
     /// Adds what another part of the input holds.
     pub(crate) fn extend(&mut self, other: Self) {
-        other.spans.into_iter().for_each(|(ids, kept)| self.prefer(ids, kept));
+        other.spans.into_iter().for_each(|(ids, kept)| self.insert(ids, kept));
     }
 
-    fn prefer(&mut self, ids: (TraceId, SpanId), kept: Kept) {
+    /// Keeps one of the spans with one id, the same one for any order.
+    fn insert(&mut self, ids: (TraceId, SpanId), kept: Kept) {
         match self.spans.entry(ids) {
-            Entry::Vacant(entry) => drop(entry.insert(kept)),
-            Entry::Occupied(mut entry) if kept < *entry.get() => drop(entry.insert(kept)),
-            Entry::Occupied(_) => {}
+            std::collections::btree_map::Entry::Vacant(entry) => drop(entry.insert(kept)),
+            std::collections::btree_map::Entry::Occupied(mut entry) if kept < *entry.get() => {
+                entry.insert(kept);
+            }
+            std::collections::btree_map::Entry::Occupied(_) => {}
         }
     }
 

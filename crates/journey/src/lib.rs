@@ -18,6 +18,8 @@ pub mod diff;
 pub mod errors;
 /// Text from data, made harmless for a terminal.
 mod escape;
+/// A story as one HTML file.
+pub mod html;
 /// Ids in every spelling, and what a person may type for one.
 pub mod id;
 /// Paths → blocks of whole lines.

@@ -151,8 +151,7 @@ impl Search {
 }
 
 impl Found {
-    /// What `block` tells about wanted traces, as it was written as well where that is wanted, and whether a last line
-    /// without its end was understood.
+    /// What `block` tells about wanted traces, and whether a last line without its end was understood.
     fn in_block(
         block: Block<'_>,
         needles: &Needles,
@@ -177,8 +176,8 @@ impl Found {
         self.spans.extend(other.spans);
         self.lines.extend(other.lines);
         self.goes_on.extend(other.goes_on);
-        if let Some(cut) = other.cut {
-            self.cut.get_or_insert_default().extend(cut);
+        if let (Some(cut), Some(other)) = (&mut self.cut, other.cut) {
+            cut.extend(other);
         }
         self.damaged += other.damaged;
         self.half += other.half;

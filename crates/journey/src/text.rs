@@ -24,7 +24,7 @@ mod foot;
 /// What stands beneath a node.
 mod items;
 /// One log line, event or link in words.
-mod notes;
+pub(crate) mod notes;
 /// Pieces of text with their style, wrapped to a width.
 pub(crate) mod paint;
 /// The tree, row by row.
@@ -170,7 +170,7 @@ pub(crate) fn asked(root: &Span) -> Vec<Piece> {
 }
 
 /// The same from log lines, which are written whether or not a request is sampled.
-fn asked_by_lines(story: &Story) -> Vec<Piece> {
+pub(crate) fn asked_by_lines(story: &Story) -> Vec<Piece> {
     let field = |line: &Line, name: &str| line.fields.get(name).map(|value| visible(&plain(value)));
     let took = |line: &&Line| line.fields.get(names::LINE_RESPONSE_TIME).and_then(Value::as_f64);
     let told = story.lines().filter(|line| took(line).is_some());
@@ -191,7 +191,7 @@ fn asked_by_lines(story: &Story) -> Vec<Piece> {
     pieces
 }
 
-fn sum(story: &Story) -> Vec<Piece> {
+pub(crate) fn sum(story: &Story) -> Vec<Piece> {
     let mut services = story.services().iter().map(|service| visible(service)).collect::<Vec<_>>().join(", ");
     if services.is_empty() {
         services.push_str("service not named");
@@ -220,6 +220,6 @@ fn counted(count: usize, thing: &str) -> String {
 }
 
 /// A gap in words: in the head, and at its place in the tree.
-fn tell(gap: &Gap) -> String {
+pub(crate) fn tell(gap: &Gap) -> String {
     visible(&gap.words())
 }

@@ -37,6 +37,10 @@ pub(crate) struct Settings {
     /// (`curl -H 'content-type: application/json' --data-binary @-`), or to upload in Jaeger's page
     #[arg(long, env = "THROUGHLINE_OTLP", conflicts_with_all = ["json", "verdict"])]
     otlp: bool,
+    /// For people: one HTML file with a waterfall to click through, which needs nothing else and fetches nothing; printed, so
+    /// say `> story.html`. Bounded (100 000 spans of each trace, about 40 MB in all); the page says what it leaves out
+    #[arg(long, env = "THROUGHLINE_HTML", conflicts_with_all = ["json", "verdict", "otlp"])]
+    html: bool,
     /// Only the verdict: where the time went, what failed first, what was left for later, how sure that is
     #[arg(long, env = "THROUGHLINE_VERDICT")]
     verdict: bool,
@@ -113,6 +117,10 @@ pub(crate) fn run(settings: Settings) -> ExitCode {
                 "no span of this trace was written: there is nothing for OTLP to hold"
             );
             reading::print(&lines)?;
+            return exit_code(&settings.fail_on, &verdict);
+        }
+        if settings.html {
+            reading::print(&journey::html::render(&story, &runs))?;
             return exit_code(&settings.fail_on, &verdict);
         }
         let look = Look { tells_all: settings.all, ..reading::look() };

@@ -46,9 +46,14 @@ fn directory(test: &str) -> PathBuf {
 fn throughline(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_throughline"));
     command.current_dir(directory).args(arguments).stdin(Stdio::null());
-    for name in
-        ["CLICOLOR_FORCE", "THROUGHLINE_FROM", "THROUGHLINE_WAIT", "THROUGHLINE_JSON", "THROUGHLINE_OTLP"]
-    {
+    for name in [
+        "CLICOLOR_FORCE",
+        "THROUGHLINE_FROM",
+        "THROUGHLINE_WAIT",
+        "THROUGHLINE_JSON",
+        "THROUGHLINE_OTLP",
+        "THROUGHLINE_HTML",
+    ] {
         command.env_remove(name);
     }
     command
@@ -188,6 +193,21 @@ fn runs_in_traces_of_their_own_are_in_the_otlp_unless_they_are_not_wanted() {
     };
     // Three of the request, the run's own, and the one that it is linked to.
     assert_eq!((count(&[]), count(&["--no-links"])), (5, 3));
+}
+
+#[test]
+fn a_story_is_one_html_file_that_stands_alone() {
+    let directory = directory("p_html");
+    let page = printed(&mut throughline(&directory, &["trace", TRACE, "--html"]));
+    assert!(page.starts_with("<!doctype html>\n") && page.ends_with("</html>\n"), "{page}");
+    assert!(page.contains("Content-Security-Policy") && page.contains("GET in 10.00 ms"), "{page}");
+    assert!(!page.contains("http://") && !page.contains("https://"), "it fetches nothing");
+    let judged = throughline(&directory, &["trace", TRACE, "--html", "--fail-on", "slower-than=1ms"])
+        .output()
+        .unwrap();
+    assert_eq!((judged.status.code(), String::from_utf8(judged.stdout).unwrap()), (Some(3), page));
+    let both = throughline(&directory, &["trace", TRACE, "--html", "--verdict"]).output().unwrap();
+    assert_eq!(both.status.code(), Some(64), "{both:?}");
 }
 
 #[test]

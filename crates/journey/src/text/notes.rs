@@ -102,7 +102,7 @@ pub(super) fn clock(clock: &Clock) -> Vec<Piece> {
 }
 
 /// Where a link leads.
-pub(super) fn link(story: &Story, span: &Span, link: &Link) -> Vec<Piece> {
+pub(crate) fn link(story: &Story, span: &Span, link: &Link) -> Vec<Piece> {
     let target = story.target(link);
     // What asks in the background is linked to whom it was asked for.
     let answers = span.kind == Kind::Server;
