@@ -256,13 +256,22 @@ fn is_cut_short(error: &io::Error) -> bool {
 }
 
 /// The files of `directory` that may hold spans or log lines, in the order of their names.
-fn telemetry_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+pub(crate) fn telemetry_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    files(directory, is_telemetry)
+}
+
+/// The files of `directory` that may hold metrics, in the order of their names.
+pub(crate) fn metrics_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    files(directory, |name| name.starts_with("metrics") && holds_lines(name))
+}
+
+fn files(directory: &Path, is_wanted: impl Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         // A pipe among the files would be waited for until somebody writes into it. What cannot be examined is tried.
         let is_file = || fs::metadata(entry.path()).map_or(true, |found| found.is_file());
-        if is_telemetry(&entry.file_name().to_string_lossy()) && is_file() {
+        if is_wanted(&entry.file_name().to_string_lossy()) && is_file() {
             files.push(entry.path());
         }
     }
@@ -273,11 +282,15 @@ fn telemetry_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
 /// Whether a file of this name is read when its directory is named: JSON lines, rotated and packed ones too. Metrics
 /// are not: their exemplars name traces, and they are large.
 fn is_telemetry(name: &str) -> bool {
+    holds_lines(name) && !name.starts_with("metrics")
+}
+
+fn holds_lines(name: &str) -> bool {
     let unpacked = name.strip_suffix(".gz").unwrap_or(name);
     let (stem, suffix) = unpacked.rsplit_once('.').unwrap_or((unpacked, ""));
     let is_numbered = !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_digit());
     let form = if is_numbered { stem.rsplit_once('.').map_or("", |(_, form)| form) } else { suffix };
-    matches!(form, "jsonl" | "json" | "ndjson") && !name.starts_with("metrics")
+    matches!(form, "jsonl" | "json" | "ndjson")
 }
 
 #[cfg(test)]

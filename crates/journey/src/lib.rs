@@ -6,6 +6,8 @@
 //!
 //! Nothing in the input can make it panic, recurse or print a control character: files come from anybody.
 
+/// Continuity: which hops lost the trace, and why.
+pub mod audit;
 /// A span in brief.
 pub mod brief;
 /// Failures, grouped by kind and place.

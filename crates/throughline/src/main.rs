@@ -9,6 +9,8 @@ use clap::{Parser, Subcommand, error::ErrorKind};
 
 /// One request, as a tool asks it.
 mod ask;
+/// `audit`: which hops lost the trace, from files.
+mod audit;
 /// `errors`: what failed, from files.
 mod errors;
 /// `logs`: one request's log lines, from files.
@@ -54,6 +56,7 @@ Examples:
   throughline logs 4bf92f35 | jq .        its log lines, as they are
   throughline traces --errors --since 10m requests in which something failed
   throughline stats                       how many requests, how many failed, how long they took
+  throughline audit --since 1h            whether every hop carried the trace on, and where not
   throughline tasks                       what waits for a worker, what is dead
   throughline ready 127.0.0.1:9901 --wait 30s
                                           wait until a service can serve
@@ -76,6 +79,8 @@ enum Command {
     Stats(stats::Settings),
     /// Tell what failed, by kind and place, from the Collector's files
     Errors(errors::Settings),
+    /// Tell whether every hop carried the trace on, and where not, which hop and why
+    Audit(audit::Settings),
     /// Tell what a worker has to do, has done and could not do
     Tasks(tasks::Settings),
     /// Ask a service's admin address whether it can serve
@@ -104,6 +109,7 @@ fn main() -> ExitCode {
         Command::Traces(settings) => traces::run(settings),
         Command::Stats(settings) => stats::run(settings),
         Command::Errors(settings) => errors::run(settings),
+        Command::Audit(settings) => audit::run(settings),
         Command::Tasks(settings) => tasks::run(settings),
         Command::Ready(settings) => ready::run(&settings),
         Command::LoadBalancer(settings) => load_balancer::run(settings),
