@@ -123,10 +123,10 @@ impl Cause {
     /// In a few words.
     pub fn words(self) -> &'static str {
         match self {
-            Self::NotForwarded => "context not forwarded",
-            Self::NotTrusted => "not trusted: new trace started",
-            Self::Malformed => "malformed traceparent",
-            Self::NotExported => "spans not exported",
+            Self::NotForwarded => "not forwarded",
+            Self::NotTrusted => "not trusted",
+            Self::Malformed => "malformed context",
+            Self::NotExported => "not exported",
             Self::Unsampled => "unsampled parent",
             Self::Clock => "clocks disagree",
             Self::DuplicateId => "duplicate id",

@@ -22,6 +22,8 @@ pub mod input;
 pub mod json;
 /// The flat line.
 pub mod line;
+/// Log lines, found by what is in them.
+pub mod logs;
 /// The names that are read: attributes and fields.
 pub mod names;
 /// A line as it really is → the objects in it.

@@ -31,17 +31,17 @@ pub(crate) struct Settings {
 
 const BOUNDS: &str = "\
 Each row is a hop (who called → who was called, or one service) and a cause:
-  context not forwarded           the callee began a trace of its own for a call that it answered
-  not trusted: new trace started  the same, linked to the call: see `--trusted-peers` of the callee
-  malformed traceparent           the same, and the callee says that it could not read what came
-  spans not exported              lines, children or answers tell of a span that is in no file
-  unsampled parent                lines of a trace without spans, or spans that say so themselves
-  clocks disagree                 spans of one process stand outside their parents' time, most of them
-  duplicate id                    one id for two spans, or one trace for requests 10 minutes apart
+  not forwarded      the callee began a trace of its own for a call that it answered
+  not trusted        the same, and it did not believe the caller: see its `--trusted-peers`
+  malformed context  the same, and it says that it could not read the `traceparent` that came
+  not exported       lines, children or answers tell of a span that is in no file
+  unsampled parent   lines of a trace without spans, or spans whose flags say so
+  clocks disagree    spans of one process stand outside their parents' time, most of them
+  duplicate id       one id for two spans, or one trace for requests 10 minutes apart
   spans dropped, log lines dropped
-                                  lost by the count of the services (throughline.telemetry.dropped) or of the
-                                  Collector (otelcol_exporter_*_failed_*), in the metrics files beside the others
-  lines without ids               lines of requests (method and path) that do not say of which trace
+                     lost by the count of the services (throughline.telemetry.dropped) or of the Collector
+                     (otelcol_exporter_*_failed_*), in the metrics files beside the others
+  lines without ids  lines of requests (method and path) that do not say of which trace
 `share` is the part of the requests through that hop. Callers outside, whose spans nobody has sent here, later runs \
 of a task, and requests in which a process was killed are no breaks: they are told as notes.
 

@@ -13,7 +13,7 @@ mod ask;
 mod audit;
 /// `errors`: what failed, from files.
 mod errors;
-/// `logs`: one request's log lines, from files.
+/// `logs`: log lines as they are, from files.
 mod logs;
 /// What the commands that read files share: where the files are, which trace is meant.
 mod reading;
@@ -54,6 +54,8 @@ Examples:
   throughline trace 4bf92f35 --verdict --fail-on slower-than=200ms
                                           where its time went; exit code 3 if it took longer
   throughline logs 4bf92f35 | jq .        its log lines, as they are
+  throughline logs --level warn --since 1h
+                                          what was not normal, of everybody
   throughline traces --errors --since 10m requests in which something failed
   throughline stats                       how many requests, how many failed, how long they took
   throughline audit --since 1h            whether every hop carried the trace on, and where not
@@ -71,7 +73,7 @@ enum Command {
     Up(up::Settings),
     /// Tell the story of one request, from the Collector's files
     Trace(trace::Settings),
-    /// Print one request's log lines as they are
+    /// Print log lines as they are: one request's, or all that match
     Logs(logs::Settings),
     /// Find requests and list them, newest first, from the Collector's files
     Traces(traces::Settings),

@@ -56,7 +56,7 @@ pub(crate) struct Hop {
 }
 
 /// What was asked, as hashes; 0 where it is not told.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Asked {
     /// The method of a request, else a message's destination, else the span's name.
     pub(crate) what: u64,
@@ -170,6 +170,10 @@ impl Hop {
             _ => Says::Nothing,
         };
         let link = span.links.iter().find(|link| link.trace != span.trace);
+        let link = link.map(|link| (link.trace, link.span));
+        let asked = asked(span);
+        let about = (&span.service, &span.instance, &span.name, span.start, span.end, span.parent);
+        let digest = hash((about, span.kind, flags, asked, status, span.failed, link));
         Self {
             id: span.id,
             trace: span.trace,
@@ -178,16 +182,16 @@ impl Hop {
             start: span.start,
             end: span.end.max(span.start),
             instance: span.instance.as_deref().map_or_else(|| service.clone(), &mut *name),
-            asked: asked(span),
+            asked,
             peer: peer(span),
             is_call: span.kind == Kind::Client && span.text(names::DATABASE).is_none(),
             is_answered: status.is_some() || !span.failed,
             is_fine: status.is_none_or(|status| status < 400) && !span.failed,
             is_remote: (flags & KNOWS_PARENT != 0).then_some(flags & PARENT_IS_REMOTE != 0),
             is_sampled: flags & SAMPLED != 0,
-            link: link.map(|link| (link.trace, link.span)),
+            link,
             says,
-            digest: hash((&span.service, &span.name, span.start, span.end, span.parent)),
+            digest,
             service,
         }
     }

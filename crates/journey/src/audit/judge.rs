@@ -39,6 +39,7 @@ pub(super) fn judge(open: Open, settings: &Settings, ledger: &mut Ledger) {
     let is_counted = settings.counts(start, end);
     ledger.in_flight += u64::from(settings.is_in_flight(start, end));
     ledger.is_counting = is_counted;
+    ledger.condition = None;
     told.iter().for_each(|told| ledger.alive(&told.instance, &told.service, told.time));
 
     hops.sort_unstable_by(|a, b| a.id.cmp(&b.id).then(b.end.cmp(&a.end)).then(a.digest.cmp(&b.digest)));
@@ -49,7 +50,6 @@ pub(super) fn judge(open: Open, settings: &Settings, ledger: &mut Ledger) {
     if hops.is_empty() {
         return without_spans(&told, ledger);
     }
-    ledger.condition = None;
     let mut trace = Trace::new(&hops, &told);
     trace.learn(ledger);
     trace.used_again(ledger);

@@ -85,17 +85,18 @@ impl Report {
     pub fn text(&self, width: usize) -> String {
         let mut text = String::new();
         if !self.findings.is_empty() {
-            let columns = [
+            let mut columns = vec![
                 Column::cut("hop"),
-                Column::cut("cause"),
+                Column::text("cause"),
                 Column::number("count"),
                 Column::number("share"),
                 Column::text("first seen"),
-                Column::text("last seen"),
-                Column::text(if width < table::WIDE { "trace" } else { "traces" }),
             ];
+            if width >= table::NARROW {
+                columns.push(Column::text("last seen"));
+            }
+            columns.push(Column::text("trace"));
             let rows: Vec<Vec<String>> = self.findings.iter().map(|row| row.cells(width)).collect();
-            // The cause gives way last: it is what was asked for.
             text.push_str(&table::render(&columns, &rows, width));
             text.push('\n');
         }
@@ -147,23 +148,21 @@ impl Finding {
 
     fn cells(&self, width: usize) -> Vec<String> {
         let share = |of: u64| format!("{:.1} %", 100.0 * self.count as f64 / of.max(1) as f64);
-        let shown = if width < table::WIDE { 1 } else { 2 };
-        let ids: Vec<String> = self
-            .examples
-            .iter()
-            .take(shown)
-            .map(|trace| table::id(*trace, width.min(table::WIDE - 1)))
-            .collect();
         let second = |time: u64| if time == 0 { String::new() } else { table::second(time) };
-        vec![
+        // Month, day, hour and minute are enough where there is little room.
+        let minute = |time: u64| second(time).get(5..16).map(|text| format!("{text}Z")).unwrap_or_default();
+        let mut cells = vec![
             self.hop(),
             self.cause.words().to_owned(),
             self.count.to_string(),
             self.of.map(share).unwrap_or_default(),
-            second(self.first),
-            second(self.last),
-            ids.join(" "),
-        ]
+        ];
+        match width {
+            ..table::NARROW => cells.push(minute(self.first)),
+            _ => cells.extend([second(self.first), second(self.last)]),
+        }
+        cells.push(self.examples.first().map(|trace| table::id(*trace, width)).unwrap_or_default());
+        cells
     }
 
     fn json(&self) -> String {

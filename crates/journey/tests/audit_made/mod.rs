@@ -211,6 +211,16 @@ impl Request {
         }
     }
 
+    /// `service` is called otherwise.
+    pub(crate) fn rename(&mut self, service: &str, name: &str) {
+        for (of, _, _) in self.spans.values_mut().filter(|(of, _, _)| of == service) {
+            *of = name.to_owned();
+        }
+        for (_, line) in self.lines.iter_mut().filter(|(_, line)| line["service"] == service) {
+            line["service"] = json!(name);
+        }
+    }
+
     /// The span `id` as it is, with this name: the same thing written twice differs.
     pub(crate) fn again(&mut self, id: u64, name: &str) {
         let (service, instance, mut span) = self.spans[&id].clone();
