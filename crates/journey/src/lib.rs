@@ -8,8 +8,14 @@
 
 /// Continuity: which hops lost the trace, and why.
 pub mod audit;
+/// One request beside the others of its route.
+pub mod baseline;
 /// A span in brief.
 pub mod brief;
+/// Traces as OTLP/JSON, nothing lost.
+pub mod cut;
+/// Two stories, compared.
+pub mod diff;
 /// Failures, grouped by kind and place.
 pub mod errors;
 /// Text from data, made harmless for a terminal.
@@ -24,6 +30,8 @@ pub mod json;
 pub mod line;
 /// Log lines, found by what is in them.
 pub mod logs;
+/// Who calls whom.
+pub mod map;
 /// The names that are read: attributes and fields.
 pub mod names;
 /// A line as it really is → the objects in it.
@@ -53,6 +61,7 @@ pub mod verdict;
 /// Spans in any order → traces, within bounds.
 pub mod window;
 
+pub use baseline::Baseline;
 pub use id::{NotAnId, SpanId, TraceId, Wanted};
 pub use input::{Input, Unreadable};
 pub use pass::Pass;

@@ -177,6 +177,12 @@ impl Logs {
         odd
     }
 
+    /// Adds what another search with the same filter has found.
+    pub fn join(&mut self, other: Self) {
+        self.matching += other.matching;
+        other.kept.into_iter().for_each(|Reverse(kept)| self.add(kept));
+    }
+
     /// The lines.
     pub fn finish(self) -> Found {
         let mut kept: Vec<Kept> = self.kept.into_iter().map(|Reverse(kept)| kept).collect();
@@ -245,8 +251,12 @@ impl Logs {
             return;
         }
         let uid = names::LINE_UID.iter().find_map(|name| object.get(*name)).map(plain);
-        self.bytes += raw.len();
-        self.kept.push(Reverse(Kept { time, raw: raw.to_owned(), uid }));
+        self.add(Kept { time, raw: raw.to_owned(), uid });
+    }
+
+    fn add(&mut self, kept: Kept) {
+        self.bytes += kept.raw.len();
+        self.kept.push(Reverse(kept));
         while self.kept.len() > self.filter.limit || self.bytes > MOST_BYTES {
             let Some(Reverse(oldest)) = self.kept.pop() else { break };
             self.bytes -= oldest.raw.len();

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
+use crate::cut::Cut;
 use crate::id::{SpanId, TraceId, Wanted};
-use crate::input::{Input, Tally, Unreadable};
+use crate::input::{Block, Input, Tally, Unreadable};
 use crate::line::Line;
 use crate::objects;
 use crate::otlp::Request;
@@ -22,7 +23,7 @@ const MOST_LINKS: usize = 64;
 /// A search for an id, over files that may still grow.
 #[derive(Debug)]
 pub struct Search {
-    wanted: Wanted,
+    wanted: Vec<Wanted>,
     needles: Needles,
     input: Input,
     found: Found,
@@ -35,6 +36,8 @@ struct Found {
     lines: Vec<Line>,
     /// Other traces that go on from a wanted one.
     goes_on: Vec<TraceId>,
+    /// Spans as they were written, where they are wanted so.
+    cut: Option<Cut>,
     damaged: u64,
     half: u64,
 }
@@ -42,7 +45,18 @@ struct Found {
 impl Search {
     /// Looks for `wanted` in `input`; nothing is read yet.
     pub fn new(wanted: Wanted, input: Input) -> Self {
-        Self { needles: Needles::of(&wanted), wanted, input, found: Found::default() }
+        Self::for_any(vec![wanted], input)
+    }
+
+    /// Looks for any of `wanted`, so that everything is read only once for several.
+    pub fn for_any(wanted: Vec<Wanted>, input: Input) -> Self {
+        Self { needles: Needles::of_any(&wanted), wanted, input, found: Found::default() }
+    }
+
+    /// Keeps spans as they were written as well, for [`Self::otlp`].
+    pub fn keeping_written(mut self) -> Self {
+        self.found.cut = Some(Cut::default());
+        self
     }
 
     /// Reads what has been written since the last call.
@@ -58,22 +72,16 @@ impl Search {
     /// # Errors
     /// As [`Input::read`].
     pub fn read_telling(&mut self, tell: &mut dyn FnMut(u64)) -> Result<(), Unreadable> {
-        let mut bytes = 0;
+        let mut read = 0;
         let Self { wanted, needles, input, found } = self;
         found.half = 0;
-        input.read(&mut |block, is_ended| {
-            bytes += block.len() as u64;
-            tell(bytes);
-            let mut is_understood = is_ended;
-            for line in needles.lines(block) {
-                is_understood = found.take(line, needles, |trace| wanted.is(trace));
-                match (is_understood, is_ended) {
-                    (true, _) => {}
-                    (false, true) => found.damaged += 1,
-                    (false, false) => found.half += 1,
-                }
-            }
-            is_understood
+        let work = |block: Block<'_>| {
+            Found::in_block(block, needles, |trace| wanted.iter().any(|wanted| wanted.is(trace)))
+        };
+        input.read(&work, &mut |in_block, bytes| {
+            read += bytes;
+            tell(read);
+            found.extend(in_block);
         })
     }
 
@@ -102,6 +110,12 @@ impl Search {
         crate::story::in_time_order(lines)
     }
 
+    /// The spans of `traces` that this search has read, as OTLP/JSON: one export request a line, grouped by resource and
+    /// scope, each span once, with everything that was written of it. Nothing unless [`Self::keeping_written`].
+    pub fn otlp(&self, traces: &[TraceId]) -> String {
+        self.found.cut.as_ref().map(|cut| cut.lines(traces)).unwrap_or_default()
+    }
+
     /// Looks up the spans that `stories` link to, reading everything once more; does nothing if they link to none.
     ///
     /// # Errors
@@ -113,17 +127,13 @@ impl Search {
         }
         let needles = Needles::of_spans(ids.iter().map(|(_, span)| span));
         let mut targets = HashMap::new();
-        let mut found = Found::default();
         self.input.rewind();
-        self.input.read(&mut |block, is_ended| {
-            for line in needles.lines(block) {
-                found.take(line, &needles, |trace| ids.iter().any(|(linked, _)| *linked == trace));
-            }
-            for span in found.spans.drain(..).filter(|span| ids.contains(&(span.trace, span.id))) {
+        let is_wanted = |trace| ids.iter().any(|(linked, _)| *linked == trace);
+        let work = |block: Block<'_>| Found::in_block(block, &needles, is_wanted);
+        self.input.read(&work, &mut |found, _| {
+            for span in found.spans.into_iter().filter(|span| ids.contains(&(span.trace, span.id))) {
                 targets.insert((span.trace, span.id), Target::of(&span));
             }
-            found.lines.clear();
-            is_ended
         })?;
         stories.iter_mut().for_each(|story| story.name_links(&targets));
         Ok(())
@@ -141,6 +151,34 @@ impl Search {
 }
 
 impl Found {
+    /// What `block` tells about wanted traces, and whether a last line without its end was understood.
+    fn in_block(
+        block: Block<'_>,
+        needles: &Needles,
+        is_wanted: impl Fn(TraceId) -> bool + Copy,
+    ) -> (Self, bool) {
+        let mut found = Self::default();
+        let mut is_understood = block.is_ended;
+        for line in needles.lines(block.text) {
+            is_understood = found.take(line, needles, is_wanted);
+            match (is_understood, block.is_ended) {
+                (true, _) => {}
+                (false, true) => found.damaged += 1,
+                (false, false) => found.half += 1,
+            }
+        }
+        (found, is_understood)
+    }
+
+    /// Adds what another block tells.
+    fn extend(&mut self, other: Self) {
+        self.spans.extend(other.spans);
+        self.lines.extend(other.lines);
+        self.goes_on.extend(other.goes_on);
+        self.damaged += other.damaged;
+        self.half += other.half;
+    }
+
     fn story(&self, trace: TraceId) -> Story {
         let spans = self.spans.iter().filter(|span| span.trace == trace).cloned().collect();
         let lines = self.lines.iter().filter(|line| line.trace == trace).cloned().collect();
@@ -163,7 +201,10 @@ impl Found {
         let request = requests.next()?.ok()?;
         let length = requests.byte_offset();
         if request.is_one() {
-            let Self { spans, lines, goes_on, .. } = self;
+            let Self { spans, lines, goes_on, cut, .. } = self;
+            if let Some(cut) = cut {
+                cut.take(&text[..length], needles, is_wanted);
+            }
             let span = |span: Span| match is_wanted(span.trace) {
                 true => spans.push(span),
                 false if span.goes_on_from().any(is_wanted) => goes_on.push(span.trace),

@@ -8,6 +8,7 @@ use expect_test::{Expect, expect};
 use journey::audit::{self, Audit};
 use journey::brief::Picks;
 use journey::errors::Errors;
+use journey::input::Block;
 use journey::logs::{Filter, Logs};
 use journey::stats::Stats;
 use journey::text::{Look, render};
@@ -68,7 +69,7 @@ fn story(what: &str, id: &str) -> String {
     search.read().unwrap();
     assert_eq!(search.not_understood(), (0, 0));
     let trace = search.traces()[0];
-    render(&search.story(trace), Look { width: 100, is_coloured: false })
+    render(&search.story(trace), Look { width: 100, ..Look::default() })
 }
 
 /// What `traces`, `stats` and `errors` say.
@@ -99,14 +100,14 @@ fn audited(what: &str) -> String {
 }
 
 fn lines(what: &str, filter: Filter) -> Vec<String> {
-    let mut logs = Logs::new(Filter { limit: 100, ..filter });
-    let mut input = Input::new(vec![recorded(what)]);
-    input
-        .read(&mut |block, _| {
-            assert_eq!(logs.take(block), 0);
-            true
-        })
-        .unwrap();
+    let filter = Filter { limit: 100, ..filter };
+    let mut logs = Logs::new(filter.clone());
+    let look = |block: Block<'_>| {
+        let mut logs = Logs::new(filter.clone());
+        assert_eq!(logs.take(block.text), 0);
+        (logs, true)
+    };
+    Input::new(vec![recorded(what)]).read(&look, &mut |found, _| logs.join(found)).unwrap();
     logs.finish().lines
 }
 

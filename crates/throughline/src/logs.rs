@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use journey::input::Block;
 use journey::logs::{self, Filter, Level, Logs};
 use journey::{Input, Wanted};
 
@@ -80,7 +81,7 @@ pub(crate) fn run(settings: Settings) -> ExitCode {
         limit: limit.unwrap_or(of_all),
     };
     match id {
-        Some(id) => of_trace(reading::Question { id, from, wait }, filter),
+        Some(id) => of_trace(reading::Question { id, from, wait, keeps_written: false }, filter),
         None => of_everything(from, filter).unwrap_or_else(|error| {
             reading::complain(&format!("{error:#}"));
             ExitCode::from(2)
@@ -104,15 +105,19 @@ fn of_trace(question: reading::Question, filter: Filter) -> ExitCode {
 
 fn of_everything(from: Vec<PathBuf>, filter: Filter) -> anyhow::Result<ExitCode> {
     let from = reading::places(from)?;
-    let (mut logs, mut input) = (Logs::new(filter), Input::new(from.clone()));
+    let (mut logs, mut input) = (Logs::new(filter.clone()), Input::new(from.clone()));
     let (mut damaged, mut half, mut bytes) = (0, 0, 0);
+    let look = |block: Block<'_>| {
+        let mut logs = Logs::new(filter.clone());
+        let odd = logs.take(block.text);
+        ((logs, odd, block.is_ended), block.is_ended || odd == 0)
+    };
     reading::with_progress(|tell| {
-        input.read(&mut |block, is_ended| {
-            bytes += block.len() as u64;
+        input.read(&look, &mut |(found, odd, is_ended), more| {
+            bytes += more;
             tell(bytes);
-            let odd = logs.take(block);
+            logs.join(found);
             *(if is_ended { &mut damaged } else { &mut half }) += odd;
-            is_ended || odd == 0
         })
     })?;
     let tally = input.tally();

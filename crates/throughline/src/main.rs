@@ -11,10 +11,14 @@ use clap::{Parser, Subcommand, error::ErrorKind};
 mod ask;
 /// `audit`: which hops lost the trace, from files.
 mod audit;
+/// `diff`: two requests compared, from files.
+mod diff;
 /// `errors`: what failed, from files.
 mod errors;
 /// `logs`: log lines as they are, from files.
 mod logs;
+/// `map`: who calls whom, from files.
+mod map;
 /// What the commands that read files share: where the files are, which trace is meant.
 mod reading;
 /// `ready`: asks a process whether it can serve.
@@ -59,6 +63,8 @@ Examples:
   throughline traces --errors --since 10m requests in which something failed
   throughline stats                       how many requests, how many failed, how long they took
   throughline audit --since 1h            whether every hop carried the trace on, and where not
+  throughline diff 4bf92f35 5cf8a1b0      what is new, gone, slower or faster in the second request
+  throughline map --format mermaid        who calls whom
   throughline tasks                       what waits for a worker, what is dead
   throughline ready 127.0.0.1:9901 --wait 30s
                                           wait until a service can serve
@@ -83,6 +89,10 @@ enum Command {
     Errors(errors::Settings),
     /// Tell whether every hop carried the trace on, and where not, which hop and why
     Audit(audit::Settings),
+    /// Tell who calls whom, how often, how well and how fast, from the Collector's files
+    Map(map::Settings),
+    /// Compare two requests: what is new, gone, slower or faster in the second, from the Collector's files
+    Diff(diff::Settings),
     /// Tell what a worker has to do, has done and could not do
     Tasks(tasks::Settings),
     /// Ask a service's admin address whether it can serve
@@ -112,6 +122,8 @@ fn main() -> ExitCode {
         Command::Stats(settings) => stats::run(settings),
         Command::Errors(settings) => errors::run(settings),
         Command::Audit(settings) => audit::run(settings),
+        Command::Map(settings) => map::run(settings),
+        Command::Diff(settings) => diff::run(settings),
         Command::Tasks(settings) => tasks::run(settings),
         Command::Ready(settings) => ready::run(&settings),
         Command::LoadBalancer(settings) => load_balancer::run(settings),

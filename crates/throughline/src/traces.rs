@@ -92,7 +92,7 @@ pub(crate) fn run(settings: Settings) -> ExitCode {
         },
         limit: settings.limit,
     };
-    let picks = Picks { has, by: None };
+    let picks = Picks { has, ..Picks::default() };
     reading::answer_all(source, picks, "no such trace", Traces::new(filter), Traces::take, |found, form| {
         let found = found.finish();
         let shown = found.rows.len() as u64;

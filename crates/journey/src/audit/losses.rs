@@ -98,13 +98,18 @@ struct Sum {
     temporality: Value,
 }
 
+/// Whether a line may tell of a loss at all.
+pub(crate) fn may_tell(line: &[u8]) -> bool {
+    names::LOST.iter().any(|(name, _)| memmem::find(line, name.as_bytes()).is_some())
+}
+
 impl Losses {
     pub(crate) fn new(since: Option<u64>, until: Option<u64>) -> Self {
         Self { since, until, counters: BTreeMap::new() }
     }
 
     pub(crate) fn take(&mut self, line: &[u8]) {
-        if !names::LOST.iter().any(|(name, _)| memmem::find(line, name.as_bytes()).is_some()) {
+        if !may_tell(line) {
             return;
         }
         // What cannot be understood tells of no loss.

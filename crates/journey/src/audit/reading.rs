@@ -3,20 +3,22 @@
 //! Spans and lines of one trace stand in different files. Files that belong together (`logs.jsonl` and what it was
 //! rotated to) are read one after the other, by a thread for each such series, and of all series the one is taken from
 //! that has come least far in time: so what belongs together comes near together, and the audit can forget early.
-//! Memory: for each of [`MOST_SERIES`] series a block and its longest line, read and parsed.
+//! Memory: for each of [`MOST_SERIES`] series what [`Input`] takes, read and parsed.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use super::Audit;
 use super::hop::Seen;
-use crate::input::{self, Input, Tally, Unreadable};
+use super::losses;
+use crate::input::{self, Block, Input, Tally, Unreadable};
 
 /// Series that are read side by side; further ones are read after the last of them.
-const MOST_SERIES: usize = 8;
+const MOST_SERIES: usize = 4;
 
 /// What was read.
 #[derive(Debug, Default)]
@@ -44,7 +46,7 @@ pub struct Counts {
 enum Part {
     Seen { seen: Seen, bytes: u64 },
     Half,
-    End { tally: Tally, failed: Option<Unreadable> },
+    End(Tally),
 }
 
 /// A series that is being read.
@@ -62,11 +64,10 @@ pub fn read(places: &[PathBuf], audit: &mut Audit, tell: &mut dyn FnMut(u64)) ->
     let mut read = Read::default();
     let mut bytes = 0;
     let mut metrics = Input::new(metrics_of(places)?);
-    metrics.read(&mut |block, is_ended| {
-        bytes += block.len() as u64;
+    metrics.read(&|block: Block<'_>| (lines_of_losses(block.text), block.is_ended), &mut |lines, more| {
+        bytes += more;
         tell(bytes);
-        block.split(|byte| *byte == b'\n').for_each(|line| audit.take_metrics(line));
-        is_ended
+        lines.iter().for_each(|line| audit.take_metrics(line));
     })?;
     add(&mut read.tally, metrics.tally());
     let mut series = series_of(places)?;
@@ -90,10 +91,9 @@ pub fn read(places: &[PathBuf], audit: &mut Audit, tell: &mut dyn FnMut(u64)) ->
                     audit.take_seen(seen);
                 }
                 Ok(Part::Half) => read.counts.half += 1,
-                Ok(Part::End { tally, failed }) => {
+                Ok(Part::End(tally)) => {
                     add(&mut read.tally, &tally);
                     read.tally.unreadable.extend(tally.unreadable);
-                    read.tally.unreadable.extend(failed);
                     running.remove(at);
                 }
                 // Its thread ended before its end was told: it can only have panicked, which the scope passes on.
@@ -105,22 +105,34 @@ pub fn read(places: &[PathBuf], audit: &mut Audit, tell: &mut dyn FnMut(u64)) ->
 }
 
 fn read_series(paths: Vec<PathBuf>, sender: &SyncSender<Part>) {
-    let mut input = Input::new(paths);
-    // Whoever has stopped listening wants no more.
-    let send = |part| drop(sender.send(part));
-    let outcome = input.read(&mut |block, is_ended| {
-        let mut seen = Seen::default();
-        block.split(|byte| *byte == b'\n').for_each(|line| seen.take(line));
-        if !is_ended && seen.odd > 0 {
-            send(Part::Half);
-            return false;
-        }
-        send(Part::Seen { seen, bytes: block.len() as u64 });
-        true
-    });
     let mut tally = Tally::default();
-    add(&mut tally, input.tally());
-    send(Part::End { tally, failed: outcome.err() });
+    for path in paths {
+        let mut input = Input::new(vec![path]);
+        // Whoever has stopped listening wants no more.
+        let outcome = input.read(&parse, &mut |seen, bytes| {
+            drop(sender.send(seen.map_or(Part::Half, |seen| Part::Seen { seen, bytes })));
+        });
+        add(&mut tally, input.tally());
+        match outcome {
+            // Rotation took it away between listing and opening.
+            Err(Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            outcome => tally.unreadable.extend(outcome.err()),
+        }
+    }
+    drop(sender.send(Part::End(tally)));
+}
+
+/// What is in a block, and whether it was understood; nothing of a last line that is not whole yet.
+fn parse(block: Block<'_>) -> (Option<Seen>, bool) {
+    let mut seen = Seen::default();
+    block.text.split(|byte| *byte == b'\n').for_each(|line| seen.take(line));
+    let is_understood = block.is_ended || seen.odd == 0;
+    (Some(seen).filter(|_| is_understood), is_understood)
+}
+
+/// The lines of metrics that may tell of a loss.
+fn lines_of_losses(block: &[u8]) -> Vec<Vec<u8>> {
+    block.split(|byte| *byte == b'\n').filter(|line| losses::may_tell(line)).map(<[u8]>::to_vec).collect()
 }
 
 fn add(sum: &mut Tally, more: &Tally) {
@@ -128,6 +140,7 @@ fn add(sum: &mut Tally, more: &Tally) {
     sum.lines += more.lines;
     sum.too_long += more.too_long;
     sum.cut_short += more.cut_short;
+    sum.protobuf += more.protobuf;
 }
 
 /// The files of spans and lines in `places`, those together that continue one another, in the order of their names.
@@ -155,7 +168,7 @@ fn metrics_of(places: &[PathBuf]) -> Result<Vec<PathBuf>, Unreadable> {
 /// What `list` finds in the directories among `places`, and all other places as they are.
 fn files(
     places: &[PathBuf],
-    list: impl Fn(&Path) -> std::io::Result<Vec<PathBuf>>,
+    list: impl Fn(&Path) -> io::Result<Vec<PathBuf>>,
 ) -> Result<Vec<PathBuf>, Unreadable> {
     let mut found = Vec::new();
     for place in places {
