@@ -17,7 +17,7 @@ pub(crate) fn visible(text: &str) -> String {
 }
 
 /// Control characters (C0, DEL, C1), line separators, and marks that change the direction of writing or are not seen.
-fn is_harmful(letter: char) -> bool {
+pub(crate) fn is_harmful(letter: char) -> bool {
     letter.is_control()
         || matches!(letter, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }

@@ -28,6 +28,7 @@ mod reading;
 
 use belt::{Belt, End};
 use cut::{Cutter, Went};
+pub(crate) use names::{metrics_files, telemetry_files};
 use packed::{Form, Zstd};
 use reading::{Lines, Reading};
 

@@ -6,6 +6,8 @@
 //!
 //! Nothing in the input can make it panic, recurse or print a control character: files come from anybody.
 
+/// Continuity: which hops lost the trace, and why.
+pub mod audit;
 /// One request beside the others of its route.
 pub mod baseline;
 /// A span in brief.
@@ -28,6 +30,8 @@ pub mod input;
 pub mod json;
 /// The flat line.
 pub mod line;
+/// Log lines, found by what is in them.
+pub mod logs;
 /// Who calls whom.
 pub mod map;
 /// The names that are read: attributes and fields.

@@ -64,7 +64,7 @@ impl Line {
 
 /// RFC 3339, or a number of seconds, milliseconds, microseconds or nanoseconds since 1970: which of them is told by
 /// its size, as loggers that write numbers do not say.
-fn moment(value: &Value) -> Option<u64> {
+pub(crate) fn moment(value: &Value) -> Option<u64> {
     if let Value::String(text) = value {
         let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
         return u64::try_from(time.unix_timestamp_nanos()).ok();

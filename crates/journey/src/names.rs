@@ -56,6 +56,10 @@ pub const CACHE_WAIT_SPANS: &[&str] = &["cache.wait"];
 pub const COLLAPSED: &str = "collapsed";
 /// What kind of message a consumer acts on.
 pub const MESSAGE_KIND: &[&str] = &["messaging.destination.name", "messaging.destination"];
+/// Which message it is.
+pub const MESSAGE_ID: &str = "messaging.message.id";
+/// What became of the `traceparent` that a request brought, where its trace does not go on: `malformed`, `untrusted`.
+pub const TRACEPARENT: &str = "throughline.traceparent";
 /// What carries the message.
 pub const MESSAGE_SYSTEM: &[&str] = &["messaging.system"];
 /// How often somebody has acted on it, this time included.
@@ -68,6 +72,19 @@ pub const EXCEPTION_TYPE: &str = "exception.type";
 pub const EXCEPTION_MESSAGE: &str = "exception.message";
 /// Where an exception was raised: many lines of text.
 pub const EXCEPTION_STACKTRACE: &str = "exception.stacktrace";
+
+/// Counters of what was lost: a metric's name, and which signal it counts; empty where its attribute [`SIGNAL`] tells.
+pub const LOST: &[(&str, &str)] = &[
+    ("throughline.telemetry.dropped", ""),
+    ("otelcol_exporter_send_failed_spans", "spans"),
+    ("otelcol_exporter_send_failed_log_records", "log_lines"),
+    ("otelcol_exporter_send_failed_metric_points", "metric_points"),
+    ("otelcol_exporter_enqueue_failed_spans", "spans"),
+    ("otelcol_exporter_enqueue_failed_log_records", "log_lines"),
+    ("otelcol_exporter_enqueue_failed_metric_points", "metric_points"),
+];
+/// The attribute that tells which signal is counted: `spans`, `log_lines`, or another.
+pub const SIGNAL: &str = "throughline.signal";
 
 /// OpenTelemetry's attributes that have a name of their own in the flat line: (attribute, field).
 pub const LINE_FIELDS: &[(&str, &str)] = &[
@@ -97,6 +114,8 @@ pub const LINE_MESSAGE: &[&str] = &["message", "msg"];
 pub const LINE_TRACE: &[&str] = &["trace_id", "traceId", "traceid"];
 /// The span within which it was written.
 pub const LINE_SPAN: &[&str] = &["span_id", "spanId", "spanid"];
+/// What the line that sums up a request says.
+pub const REQUEST_MESSAGE: &str = "request";
 /// How long the request took, in milliseconds, on the line that sums it up.
 pub const LINE_RESPONSE_TIME: &str = "response_time_ms";
 /// How long the run of a task took, in milliseconds, on the line that sums it up.

@@ -70,7 +70,7 @@ impl<'a> Request<'a> {
     pub(crate) fn each(self, needles: &Needles, mut span: impl FnMut(Span), mut line: impl FnMut(Line)) {
         for of_resource in self.spans.into_iter().flatten() {
             let resource = of_resource.attributes();
-            for (_, item) in of_resource.items(needles) {
+            for (_, item) in of_resource.items(|text| needles.are_in(text)) {
                 if let Some(read) = read_span(&item, &resource) {
                     span(read);
                 }
@@ -78,10 +78,37 @@ impl<'a> Request<'a> {
         }
         for of_resource in self.logs.into_iter().flatten() {
             let resource = of_resource.attributes();
-            for (scope, item) in of_resource.items(needles) {
-                if let Some(read) = read_record(&item, scope, &resource) {
+            for (scope, item) in of_resource.items(|text| needles.are_in(text)) {
+                let flat = flatten(&item, scope, &resource);
+                let raw = Value::Object(flat.clone()).to_string();
+                if let Some(read) = Line::from_object(flat, raw) {
                     line(read);
                 }
+            }
+        }
+    }
+
+    /// Gives every span to `span`, with its `flags`, and every record to `record`, as the flat line that it becomes; of
+    /// records only those in whose text `is_wanted` finds what it looks for.
+    pub(crate) fn every(
+        self,
+        is_wanted: impl Fn(&[u8]) -> bool,
+        mut span: impl FnMut(Span, u64),
+        mut record: impl FnMut(Attributes),
+    ) {
+        for of_resource in self.spans.into_iter().flatten() {
+            let resource = of_resource.attributes();
+            for (_, item) in of_resource.items(|_| true) {
+                let flags = item.get("flags").and_then(Value::as_u64).unwrap_or(0);
+                if let Some(read) = read_span(&item, &resource) {
+                    span(read, flags);
+                }
+            }
+        }
+        for of_resource in self.logs.into_iter().flatten() {
+            let resource = of_resource.attributes();
+            for (scope, item) in of_resource.items(&is_wanted) {
+                record(flatten(&item, scope, &resource));
             }
         }
     }
@@ -97,10 +124,13 @@ impl<'a> OfResource<'a> {
     }
 
     /// The items that may be wanted, each with its scope's name.
-    fn items<'s>(&'s self, needles: &'s Needles) -> impl Iterator<Item = (&'s str, Attributes)> {
+    fn items<'s>(
+        &'s self,
+        is_wanted: impl Fn(&[u8]) -> bool + Copy + 's,
+    ) -> impl Iterator<Item = (&'s str, Attributes)> {
         self.scopes.iter().flatten().flat_map(move |of_scope| {
             let scope = of_scope.scope.as_ref().map_or("", |scope| &scope.name);
-            let wanted = of_scope.items.iter().flatten().filter(|item| needles.are_in(item.get().as_bytes()));
+            let wanted = of_scope.items.iter().flatten().filter(move |item| is_wanted(item.get().as_bytes()));
             // An item that is no object, or is nested too deep to be one, is no span: the rest of its batch still counts.
             wanted.filter_map(move |item| Some((scope, serde_json::from_str(item.get()).ok()?)))
         })
@@ -145,7 +175,7 @@ fn read_link(item: &Attributes) -> Option<Link> {
 
 /// A log record becomes the flat line that the Collector's own configuration makes of it, so that it need not matter
 /// in which form a file holds it.
-fn read_record(item: &Attributes, scope: &str, resource: &Attributes) -> Option<Line> {
+fn flatten(item: &Attributes, scope: &str, resource: &Attributes) -> Attributes {
     let mut flat = Attributes::new();
     match member(item, "body", "body").map(any_value) {
         Some(Value::Object(body)) => flat.extend(body),
@@ -161,28 +191,32 @@ fn read_record(item: &Attributes, scope: &str, resource: &Attributes) -> Option<
     let time = nanoseconds(item, "timeUnixNano", "time_unix_nano")
         .filter(|time| *time != 0)
         .or_else(|| nanoseconds(item, "observedTimeUnixNano", "observed_time_unix_nano"));
+    let text = |camel: &str, snake: &str| member(item, camel, snake).and_then(Value::as_str);
     let told = [
         ("timestamp", time.and_then(rfc3339)),
-        ("level", member(item, "severityText", "severity_text").map(plain)),
+        ("level", level(item)),
         ("service", resource.get(names::SERVICE).map(plain)),
         ("instance", resource.get(names::INSTANCE).map(plain)),
         ("logger", Some(scope.to_owned())),
-        (
-            "span_id",
-            member(item, "spanId", "span_id")
-                .and_then(Value::as_str)
-                .and_then(SpanId::read)
-                .map(|id| id.to_string()),
-        ),
-        ("trace_id", TraceId::read(member(item, "traceId", "trace_id")?.as_str()?).map(|id| id.to_string())),
+        ("span_id", text("spanId", "span_id").and_then(SpanId::read).map(|id| id.to_string())),
+        ("trace_id", text("traceId", "trace_id").and_then(TraceId::read).map(|id| id.to_string())),
     ];
     for (field, value) in told {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             flat.insert(field.to_owned(), Value::String(value));
         }
     }
-    let raw = Value::Object(flat.clone()).to_string();
-    Line::from_object(flat, raw)
+    flat
+}
+
+/// How grave a record is, as it says in words, else by its number.
+fn level(item: &Attributes) -> Option<String> {
+    let said = member(item, "severityText", "severity_text").map(plain).filter(|text| !text.is_empty());
+    said.or_else(|| {
+        let number = member(item, "severityNumber", "severity_number")?.as_u64()?;
+        let names = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
+        names.get(usize::try_from(number.checked_sub(1)? / 4).ok()?).map(|name| (*name).to_owned())
+    })
 }
 
 fn rfc3339(nanoseconds: u64) -> Option<String> {

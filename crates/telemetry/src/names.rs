@@ -140,6 +140,8 @@ pub const METRIC_TELEMETRY_EXPORTED: &str = "throughline.telemetry.exported";
 pub const METRIC_TELEMETRY_DROPPED: &str = "throughline.telemetry.dropped";
 /// `spans`, `log_lines`, `metric_points`, `stdout_lines`.
 pub const SIGNAL: &str = "throughline.signal";
+/// Why the trace of a request's caller does not go on: `malformed` or `untrusted`, where it sent a `traceparent`.
+pub const TRACEPARENT: &str = "throughline.traceparent";
 /// The receiver's address.
 pub const COLLECTOR: &str = "throughline.collector";
 /// Why something is as it is, in words.

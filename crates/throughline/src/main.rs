@@ -9,11 +9,13 @@ use clap::{Parser, Subcommand, error::ErrorKind};
 
 /// One request, as a tool asks it.
 mod ask;
+/// `audit`: which hops lost the trace, from files.
+mod audit;
 /// `diff`: two requests compared, from files.
 mod diff;
 /// `errors`: what failed, from files.
 mod errors;
-/// `logs`: one request's log lines, from files.
+/// `logs`: log lines as they are, from files.
 mod logs;
 /// `map`: who calls whom, from files.
 mod map;
@@ -56,8 +58,11 @@ Examples:
   throughline trace 4bf92f35 --verdict --fail-on slower-than=200ms
                                           where its time went; exit code 3 if it took longer
   throughline logs 4bf92f35 | jq .        its log lines, as they are
+  throughline logs --level warn --since 1h
+                                          what was not normal, of everybody
   throughline traces --errors --since 10m requests in which something failed
   throughline stats                       how many requests, how many failed, how long they took
+  throughline audit --since 1h            whether every hop carried the trace on, and where not
   throughline diff 4bf92f35 5cf8a1b0      what is new, gone, slower or faster in the second request
   throughline map --format mermaid        who calls whom
   throughline tasks                       what waits for a worker, what is dead
@@ -74,7 +79,7 @@ enum Command {
     Up(up::Settings),
     /// Tell the story of one request, from the Collector's files
     Trace(trace::Settings),
-    /// Print one request's log lines as they are
+    /// Print log lines as they are: one request's, or all that match
     Logs(logs::Settings),
     /// Find requests and list them, newest first, from the Collector's files
     Traces(traces::Settings),
@@ -82,6 +87,8 @@ enum Command {
     Stats(stats::Settings),
     /// Tell what failed, by kind and place, from the Collector's files
     Errors(errors::Settings),
+    /// Tell whether every hop carried the trace on, and where not, which hop and why
+    Audit(audit::Settings),
     /// Tell who calls whom, how often, how well and how fast, from the Collector's files
     Map(map::Settings),
     /// Compare two requests: what is new, gone, slower or faster in the second, from the Collector's files
@@ -114,6 +121,7 @@ fn main() -> ExitCode {
         Command::Traces(settings) => traces::run(settings),
         Command::Stats(settings) => stats::run(settings),
         Command::Errors(settings) => errors::run(settings),
+        Command::Audit(settings) => audit::run(settings),
         Command::Map(settings) => map::run(settings),
         Command::Diff(settings) => diff::run(settings),
         Command::Tasks(settings) => tasks::run(settings),

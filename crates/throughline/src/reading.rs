@@ -16,7 +16,9 @@ mod patience;
 /// What takes so long.
 mod progress;
 
-pub(crate) use everything::{Source, Told, answer as answer_all, parse_moment, read as read_all};
+pub(crate) use everything::{
+    Source, Told, answer as answer_all, now, parse_moment, read as read_all, some_files, with_progress,
+};
 pub(crate) use patience::{Outcome, search};
 
 /// Where the embedded collector and docker-compose.yml put the files.
@@ -102,7 +104,7 @@ fn remark(search: &Search) -> Option<String> {
 }
 
 /// `counts` that are not 0 and what `tally` tells of trouble, in one line; `None` if there is nothing to tell.
-fn tell_counts(counts: &[(u64, &str)], tally: &Tally) -> Option<String> {
+pub(crate) fn tell_counts(counts: &[(u64, &str)], tally: &Tally) -> Option<String> {
     let of_files = [
         (tally.too_long, "lines too long to be read"),
         (tally.cut_short, "packed files end too early"),

@@ -5,13 +5,22 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The files of `directory` that may hold spans or log lines, in the order of their names.
-pub(super) fn telemetry_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+pub(crate) fn telemetry_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    files(directory, is_telemetry)
+}
+
+/// The files of `directory` that may hold metrics, in the order of their names.
+pub(crate) fn metrics_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    files(directory, |name| name.starts_with("metrics") && holds_lines(name))
+}
+
+fn files(directory: &Path, is_wanted: impl Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         // A pipe among the files would be waited for until somebody writes into it. What cannot be examined is tried.
         let is_file = || fs::metadata(entry.path()).map_or(true, |found| found.is_file());
-        if is_telemetry(&entry.file_name().to_string_lossy()) && is_file() {
+        if is_wanted(&entry.file_name().to_string_lossy()) && is_file() {
             files.push(entry.path());
         }
     }
@@ -22,10 +31,14 @@ pub(super) fn telemetry_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
 /// Whether a file of this name is read when its directory is named: JSON lines, rotated and packed ones too. Metrics
 /// are not: their exemplars name traces, and they are large.
 fn is_telemetry(name: &str) -> bool {
+    holds_lines(name) && !name.starts_with("metrics")
+}
+
+fn holds_lines(name: &str) -> bool {
     let unpacked = [".gz", ".zst", ".zstd"].iter().find_map(|ending| name.strip_suffix(ending));
     let unpacked = unpacked.unwrap_or(name);
     let is_form = |rest: &str| ["jsonl", "ndjson", "json"].iter().any(|form| is_rotated(rest, form));
-    !name.starts_with("metrics") && unpacked.match_indices('.').any(|(at, _)| is_form(&unpacked[at + 1..]))
+    unpacked.match_indices('.').any(|(at, _)| is_form(&unpacked[at + 1..]))
 }
 
 /// Whether `rest` is `form`, perhaps with what rotation has added: a number, a time and a reason.

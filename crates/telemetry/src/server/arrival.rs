@@ -26,14 +26,17 @@ const ATTRIBUTES: usize = 20;
 pub(super) fn begin<B>(layer: &ServerLayer, request: &mut Request<B>) -> Running {
     let peer = request.extensions().get::<Peer>().copied();
     let is_believed = peer.is_some_and(|peer| layer.trusted.trusts(peer.0.ip()));
-    let (parent, link) = ancestry(request.headers_mut(), is_believed);
+    let ancestry = Ancestry::of(request.headers_mut(), is_believed);
+    let parent = ancestry.parent;
     let method = edge::method(request.method());
     let path: Arc<str> = edge::path(request.uri()).into();
 
+    let mut attributes = attributes(&layer.trusted, request, peer, is_believed, &path);
+    attributes.extend(ancestry.refused.map(|why| KeyValue::new(names::TRACEPARENT, why)));
     let mut builder = SpanBuilder::from_name(edge::span_word(method))
         .with_kind(SpanKind::Server)
-        .with_attributes(attributes(&layer.trusted, request, peer, is_believed, &path));
-    if let Some(caller) = link {
+        .with_attributes(attributes);
+    if let Some(caller) = ancestry.link {
         builder.links = Some(vec![Link::new(caller, Vec::new(), 0)]);
     }
     let started_at = SystemTime::now();
@@ -56,22 +59,38 @@ pub(super) fn begin<B>(layer: &ServerLayer, request: &mut Request<B>) -> Running
     Running::new(layer, scope, method, edge::version(request.version()), started_at)
 }
 
-/// The parent that is believed, and the caller's context that is only linked to. Headers that are not to be used by
-/// anything further in are removed.
-fn ancestry(headers: &mut HeaderMap, is_believed: bool) -> (Option<SpanContext>, Option<SpanContext>) {
-    let extracted = extract(headers);
-    if !is_believed {
-        headers.remove(BAGGAGE);
-    }
-    match extracted {
-        Extracted::Parent(parent) if is_believed => return (Some(parent), None),
-        Extracted::Parent(_) | Extracted::Malformed => headers.remove(TRACEPARENT),
-        Extracted::Absent => None,
-    };
-    headers.remove(TRACESTATE);
-    match extracted {
-        Extracted::Parent(caller) => (None, Some(without_state(&caller))),
-        Extracted::Malformed | Extracted::Absent => (None, None),
+/// What comes of a caller's context.
+#[derive(Default)]
+struct Ancestry {
+    /// The parent that is believed.
+    parent: Option<SpanContext>,
+    /// The caller's context that is only linked to.
+    link: Option<SpanContext>,
+    /// Why the caller's trace does not go on, where it had one.
+    refused: Option<&'static str>,
+}
+
+impl Ancestry {
+    /// Headers that are not to be used by anything further in are removed.
+    fn of(headers: &mut HeaderMap, is_believed: bool) -> Self {
+        let extracted = extract(headers);
+        if !is_believed {
+            headers.remove(BAGGAGE);
+        }
+        if let Extracted::Parent(parent) = extracted {
+            if is_believed {
+                return Self { parent: Some(parent), ..Self::default() };
+            }
+            headers.remove(TRACEPARENT);
+            headers.remove(TRACESTATE);
+            return Self { link: Some(without_state(&parent)), refused: Some("untrusted"), parent: None };
+        }
+        headers.remove(TRACESTATE);
+        if extracted == Extracted::Absent {
+            return Self::default();
+        }
+        headers.remove(TRACEPARENT);
+        Self { refused: Some("malformed"), ..Self::default() }
     }
 }
 

@@ -61,6 +61,7 @@ async fn a_strangers_trace_is_linked_and_a_new_one_begins() {
         let span = span(&trace);
         assert_eq!(span.parent_id, "0".repeat(16));
         assert_eq!(span.links, [(asked.trace.clone(), caller)]);
+        assert_eq!(span.attributes["throughline.traceparent"], "untrusted");
         for name in ["traceparent", "tracestate", "baggage"] {
             assert!(!seen.contains_key(name), "{name}");
         }
@@ -78,6 +79,7 @@ async fn a_malformed_trace_never_fails_a_request() {
         let span = span(&trace);
         assert_eq!(span.parent_id, "0".repeat(16));
         assert_eq!(span.links, []);
+        assert_eq!(span.attributes["throughline.traceparent"], "malformed");
         assert!(!seen.contains_key("traceparent") && !seen.contains_key("tracestate"));
         assert_eq!(seen["baggage"], "k=v", "the peer is believed, only its traceparent is unreadable");
     }

@@ -1,4 +1,4 @@
-//! What `traces`, `stats` and `errors` share: everything is read once, and an answer is told.
+//! What `traces`, `stats`, `errors` and others share: everything is read once, and an answer is told.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::bail;
 use journey::brief::{Brief, Picks};
+use journey::input::Tally;
 use journey::{Input, Pass};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -23,6 +24,18 @@ pub(crate) struct Source {
     /// For programs: one JSON object a line
     #[arg(long, env = "THROUGHLINE_JSON")]
     json: bool,
+}
+
+impl Source {
+    /// In which form to answer.
+    pub(crate) fn form(&self) -> Form {
+        Form { json: self.json, width: look().width }
+    }
+
+    /// Where to read.
+    pub(crate) fn places(self) -> anyhow::Result<Vec<PathBuf>> {
+        places(self.from)
+    }
 }
 
 /// What an answer looks like.
@@ -50,8 +63,8 @@ pub(crate) fn answer<T>(
     take: impl Fn(&mut T, &[Brief]),
     finish: impl FnOnce(T, &Form) -> Told,
 ) -> ExitCode {
-    let form = Form { json: source.json, width: look().width };
-    let told = places(source.from).and_then(|from| {
+    let form = source.form();
+    let told = source.places().and_then(|from| {
         let pass = read(from.clone(), picks, &mut |spans| take(&mut answer, spans))?;
         let told = finish(answer, &form);
         if told.text.is_empty() {
@@ -76,19 +89,34 @@ pub(crate) fn answer<T>(
 /// # Errors
 /// A place cannot be read.
 pub(crate) fn read(from: Vec<PathBuf>, picks: Picks, take: &mut dyn FnMut(&[Brief])) -> anyhow::Result<Pass> {
-    let mut progress = Progress::new();
     let mut pass = Pass::new(Input::new(from), picks);
-    pass.run(take, &mut |bytes| progress.tell(format_args!("read {} MB", bytes >> 20)))?;
+    with_progress(|tell| pass.run(take, tell))?;
     Ok(pass)
+}
+
+/// Has everything read, and says how much on a terminal if it takes long.
+pub(crate) fn with_progress<R>(read: impl FnOnce(&mut dyn FnMut(u64)) -> R) -> R {
+    let mut progress = Progress::new();
+    read(&mut |bytes| progress.tell(format_args!("read {} MB", bytes >> 20)))
+}
+
+/// That there is something to read in `from`: an error that says what to try where there is not.
+pub(crate) fn some_files(from: &[PathBuf], tally: &Tally) -> anyhow::Result<()> {
+    if tally.files == 0 && tally.unreadable.is_empty() {
+        bail!("{}", super::no_files(&named(from)));
+    }
+    Ok(())
+}
+
+/// The places in words.
+fn named(from: &[PathBuf]) -> String {
+    from.iter().map(|place| format!("`{}`", place.display())).collect::<Vec<_>>().join(" and ")
 }
 
 /// Nothing was found; an error where that may be because something could not be read.
 fn nothing(what: &str, from: &[PathBuf], pass: &Pass) -> anyhow::Result<()> {
-    let places: Vec<String> = from.iter().map(|place| format!("`{}`", place.display())).collect();
-    let (places, tally) = (places.join(" and "), pass.tally());
-    if tally.files == 0 && tally.unreadable.is_empty() {
-        bail!("{}", super::no_files(&places));
-    }
+    let (places, tally) = (named(from), pass.tally());
+    some_files(from, tally)?;
     let mut text = format!(
         "{what} in {places} (files: {}, lines: {}, spans: {})",
         tally.files,
@@ -116,6 +144,12 @@ fn remark(pass: &Pass) -> Option<String> {
         ],
         pass.tally(),
     )
+}
+
+/// Nanoseconds since 1970.
+pub(crate) fn now() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Reads a moment: RFC 3339, or how long ago it was; nanoseconds since 1970.

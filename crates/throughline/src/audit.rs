@@ -1,0 +1,86 @@
+//! `audit`: whether every hop carried the trace on, and where not, which hop and why, from the Collector's files alone.
+//!
+//! Exit codes: 0 sound, 1 broken, 2 trouble, 64 usage.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use journey::audit::{self, Audit};
+
+use crate::reading::{self, Source};
+
+/// What can be told to `audit`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = BOUNDS)]
+pub(crate) struct Settings {
+    /// Only requests that began then or later: `2026-11-21T22:26:40Z`, or how long ago, `10m`
+    #[arg(long, value_name = "TIME", value_parser = reading::parse_moment)]
+    since: Option<u64>,
+    /// Only requests that began then or earlier
+    #[arg(long, value_name = "TIME", value_parser = reading::parse_moment)]
+    until: Option<u64>,
+    /// Only hops from or to this service
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
+    /// What ended less than so long ago may still be on its way, and is not counted
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = service::parse_duration)]
+    settle: Duration,
+    #[command(flatten)]
+    source: Source,
+}
+
+const BOUNDS: &str = "\
+Each row is a hop (who called → who was called, or one service) and a cause:
+  not forwarded      the callee began a trace of its own for a call that it answered
+  not trusted        the same, and it did not believe the caller: see its `--trusted-peers`
+  malformed context  the same, and it says that it could not read the `traceparent` that came
+  not exported       lines, children or answers tell of a span that is in no file
+  unsampled parent   lines of a trace without spans, or spans whose flags say so
+  clocks disagree    spans of one process stand outside their parents' time, most of them
+  duplicate id       one id for two spans, or one trace for requests 10 minutes apart
+  spans dropped, log lines dropped
+                     lost by the count of the services (throughline.telemetry.dropped) or of the Collector
+                     (otelcol_exporter_*_failed_*), in the metrics files beside the others
+  lines without ids  lines of requests (method and path) that do not say of which trace
+`share` is the part of the requests through that hop. Callers outside, whose spans nobody has sent here, later runs \
+of a task, and requests in which a process was killed are no breaks: they are told as notes.
+
+Exit codes: 0 sound, 1 broken, 2 trouble, 64 usage.
+
+Files are read once, in the order of their times; memory stays under 200 MB however large they are: a trace is \
+judged once 64 MB of others have gone by without anything of it.";
+
+/// Audits and tells.
+pub(crate) fn run(settings: Settings) -> ExitCode {
+    let Settings { since, until, service, settle, source } = settings;
+    let nanoseconds = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    let settings =
+        audit::Settings { since, until, service, now: reading::now(), settle: nanoseconds(settle) };
+    tell(settings, source).unwrap_or_else(|error| {
+        reading::complain(&format!("{error:#}"));
+        ExitCode::from(2)
+    })
+}
+
+fn tell(settings: audit::Settings, source: Source) -> anyhow::Result<ExitCode> {
+    let form = source.form();
+    let from = source.places()?;
+    let mut audit = Audit::new(settings);
+    let read = reading::with_progress(|tell| audit::read(&from, &mut audit, tell))?;
+    reading::some_files(&from, &read.tally)?;
+    let report = audit.finish();
+    let counts = [
+        (read.counts.damaged, "damaged or foreign lines skipped"),
+        (read.counts.half, "last lines are not whole yet"),
+    ];
+    if let Some(remark) = reading::tell_counts(&counts, &read.tally) {
+        reading::complain(&remark);
+    }
+    reading::print(&if form.json { report.json() } else { report.text(form.width) })?;
+    // Nothing is said to be sound where not everything could be looked at.
+    match read.tally.unreadable.is_empty() {
+        false => Ok(ExitCode::from(2)),
+        true if report.is_sound() => Ok(ExitCode::SUCCESS),
+        true => Ok(ExitCode::from(1)),
+    }
+}
