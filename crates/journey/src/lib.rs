@@ -6,8 +6,12 @@
 //!
 //! Nothing in the input can make it panic, recurse or print a control character: files come from anybody.
 
+/// An export request → its spans and log records.
+mod batch;
 /// A span in brief.
 pub mod brief;
+/// A place in JSON text that moves on.
+mod cursor;
 /// Failures, grouped by kind and place.
 pub mod errors;
 /// Text from data, made harmless for a terminal.

@@ -1,110 +1,75 @@
 //! OTLP/JSON, as the Collector's file exporter writes it: one export request a line.
 //!
-//! Also read: ids in base64, numbers as text or as numbers, kinds and status codes by name, snake_case members,
-//! `instrumentationLibrarySpans` of old Collectors. Unknown members are ignored. Only spans and records in whose text
-//! the wanted id occurs are taken apart; the rest of a batch is skipped over.
+//! Also read: ids in base64, numbers as text or as numbers, kinds and status codes by name, and whatever [`crate::batch`]
+//! knows. Only spans and records in whose text the wanted id occurs are built; the rest of a batch is passed over.
 
-use serde::Deserialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::batch::{self, Items, Take};
+use crate::cursor::Cursor;
 use crate::id::{SpanId, TraceId};
 use crate::line::Line;
 use crate::names;
 use crate::scan::Needles;
 use crate::span::{Attributes, Event, Kind, Link, Span, plain};
 
-/// An export request; a line that is none has neither member.
-#[derive(Deserialize)]
-pub(crate) struct Request<'a> {
-    #[serde(borrow, rename = "resourceSpans", alias = "resource_spans")]
-    spans: Option<Vec<OfResource<'a>>>,
-    #[serde(borrow, rename = "resourceLogs", alias = "resource_logs")]
-    logs: Option<Vec<OfResource<'a>>>,
+/// What an object is.
+pub(crate) enum Object {
+    /// An export request: what in it may be wanted.
+    Request(Vec<Span>, Vec<Line>),
+    /// Something else.
+    Other,
 }
 
-/// `ResourceSpans` or `ResourceLogs`.
-#[derive(Deserialize)]
-struct OfResource<'a> {
-    resource: Option<Resource>,
-    #[serde(
-        borrow,
-        rename = "scopeSpans",
-        alias = "scope_spans",
-        alias = "instrumentationLibrarySpans",
-        alias = "scopeLogs",
-        alias = "scope_logs"
-    )]
-    scopes: Option<Vec<OfScope<'a>>>,
+/// What the object that `text` begins with is, and how long it is; `None` if it is no JSON, or only half of an object.
+pub(crate) fn read(text: &str, needles: &Needles) -> Option<(Object, usize)> {
+    let mut reader = Reader { needles, resource: Attributes::new(), spans: Vec::new(), lines: Vec::new() };
+    let mut cursor = Cursor::new(text);
+    let is_request = batch::walk(&mut cursor, &mut reader)?;
+    let object = if is_request { Object::Request(reader.spans, reader.lines) } else { Object::Other };
+    Some((object, cursor.at))
 }
 
-#[derive(Deserialize)]
-struct Resource {
-    attributes: Option<Vec<Value>>,
+struct Reader<'r> {
+    needles: &'r Needles,
+    resource: Attributes,
+    spans: Vec<Span>,
+    lines: Vec<Line>,
 }
 
-/// `ScopeSpans` or `ScopeLogs`.
-#[derive(Deserialize)]
-struct OfScope<'a> {
-    #[serde(alias = "instrumentationLibrary")]
-    scope: Option<Scope>,
-    #[serde(borrow, rename = "spans", alias = "logRecords", alias = "log_records")]
-    items: Option<Vec<&'a RawValue>>,
-}
-
-#[derive(Deserialize, Default)]
-struct Scope {
-    #[serde(default)]
-    name: String,
-}
-
-impl<'a> Request<'a> {
-    /// Whether it is an export request at all.
-    pub(crate) fn is_one(&self) -> bool {
-        self.spans.is_some() || self.logs.is_some()
+impl<'a> Take<'a> for Reader<'_> {
+    fn next(&mut self) {
+        self.resource.clear();
     }
 
-    /// Gives every span and every log line that may be wanted to `span` and `line`.
-    pub(crate) fn each(self, needles: &Needles, mut span: impl FnMut(Span), mut line: impl FnMut(Line)) {
-        for of_resource in self.spans.into_iter().flatten() {
-            let resource = of_resource.attributes();
-            for (_, item) in of_resource.items(needles) {
-                if let Some(read) = read_span(&item, &resource) {
-                    span(read);
-                }
-            }
+    fn resource(&mut self, cursor: &mut Cursor<'a>) -> Option<()> {
+        let from = cursor.at;
+        cursor.pass()?;
+        // What is no object has no attributes.
+        let resource: Attributes = serde_json::from_str(cursor.since(from)).unwrap_or_default();
+        self.resource = attributes(&resource);
+        Some(())
+    }
+
+    fn item(&mut self, kind: Items, scope: &str, cursor: &mut Cursor<'a>) -> Option<()> {
+        let from = cursor.at;
+        cursor.pass()?;
+        let text = cursor.since(from);
+        if !self.needles.are_in(text.as_bytes()) {
+            return Some(());
         }
-        for of_resource in self.logs.into_iter().flatten() {
-            let resource = of_resource.attributes();
-            for (scope, item) in of_resource.items(needles) {
-                if let Some(read) = read_record(&item, scope, &resource) {
-                    line(read);
-                }
-            }
+        // An item that is no object, or is nested too deep to be one, is no span: the rest of its batch still counts.
+        let Ok(item) = serde_json::from_str(text) else { return Some(()) };
+        match kind {
+            Items::Spans => self.spans.extend(read_span(&item, &self.resource)),
+            Items::Records => self.lines.extend(read_record(&item, scope, &self.resource)),
         }
-    }
-}
-
-impl<'a> OfResource<'a> {
-    fn attributes(&self) -> Attributes {
-        self.resource
-            .as_ref()
-            .and_then(|resource| resource.attributes.as_deref())
-            .map(pairs)
-            .unwrap_or_default()
+        Some(())
     }
 
-    /// The items that may be wanted, each with its scope's name.
-    fn items<'s>(&'s self, needles: &'s Needles) -> impl Iterator<Item = (&'s str, Attributes)> {
-        self.scopes.iter().flatten().flat_map(move |of_scope| {
-            let scope = of_scope.scope.as_ref().map_or("", |scope| &scope.name);
-            let wanted = of_scope.items.iter().flatten().filter(|item| needles.are_in(item.get().as_bytes()));
-            // An item that is no object, or is nested too deep to be one, is no span: the rest of its batch still counts.
-            wanted.filter_map(move |item| Some((scope, serde_json::from_str(item.get()).ok()?)))
-        })
-    }
+    fn odd(&mut self) {}
 }
 
 fn read_span(item: &Attributes, resource: &Attributes) -> Option<Span> {
