@@ -10,8 +10,12 @@
 pub mod audit;
 /// One request beside the others of its route.
 pub mod baseline;
+/// An export request → its spans and log records.
+mod batch;
 /// A span in brief.
 pub mod brief;
+/// A place in JSON text that moves on.
+mod cursor;
 /// Traces as OTLP/JSON, nothing lost.
 pub mod cut;
 /// Two stories, compared.

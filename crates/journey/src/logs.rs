@@ -16,7 +16,7 @@ use crate::escape;
 use crate::line;
 use crate::names;
 use crate::objects;
-use crate::otlp::Request;
+use crate::otlp;
 use crate::span::{Attributes, plain};
 
 /// Bytes of lines that are kept.
@@ -219,13 +219,10 @@ impl Logs {
     }
 
     fn take_object(&mut self, text: &str) -> Option<usize> {
-        let mut requests = serde_json::Deserializer::from_str(text).into_iter::<Request<'_>>();
-        let request = requests.next()?.ok()?;
-        let length = requests.byte_offset();
-        if request.is_one() {
-            let mut records = Vec::new();
-            // A record's own text is another than that of the line that it becomes.
-            request.every(|_| true, |_, _| {}, |record| records.push(record));
+        let mut records = Vec::new();
+        // A record's own text is another than that of the line that it becomes.
+        let (is_request, length) = otlp::every(text, |_, _| {}, |record| records.push(record))?;
+        if is_request {
             for record in records {
                 let raw = Value::Object(record.clone()).to_string();
                 if self.needle.is_in(raw.as_bytes()) {

@@ -32,8 +32,9 @@ pub(crate) fn each(line: &[u8], mut take: impl FnMut(&str) -> Option<usize>) -> 
     failures == 0
 }
 
+/// Zeros, spaces, and the mark that some editors put at the beginning of a file.
 fn is_nothing(letter: char) -> bool {
-    letter == '\0' || letter.is_ascii_whitespace()
+    matches!(letter, '\0' | '\u{feff}') || letter.is_ascii_whitespace()
 }
 
 /// Where in `text`, beyond its beginning, a written line seems to begin: an export request, or else a flat line, which

@@ -1,140 +1,116 @@
 //! OTLP/JSON, as the Collector's file exporter writes it: one export request a line.
 //!
-//! Also read: ids in base64, numbers as text or as numbers, kinds and status codes by name, snake_case members,
-//! `instrumentationLibrarySpans` of old Collectors. Unknown members are ignored. Only spans and records in whose text
-//! the wanted id occurs are taken apart; the rest of a batch is skipped over.
+//! Also read: ids in base64, numbers as text or as numbers, kinds and status codes by name, and whatever [`crate::batch`]
+//! knows. Only spans and records in whose text the wanted id occurs are built; the rest of a batch is passed over.
 
-use serde::Deserialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::batch::{self, Items, Take};
+use crate::cursor::Cursor;
 use crate::id::{SpanId, TraceId};
 use crate::line::Line;
 use crate::names;
 use crate::scan::Needles;
 use crate::span::{Attributes, Event, Kind, Link, Span, plain};
 
-/// An export request; a line that is none has neither member.
-#[derive(Deserialize)]
-pub(crate) struct Request<'a> {
-    #[serde(borrow, rename = "resourceSpans", alias = "resource_spans")]
-    spans: Option<Vec<OfResource<'a>>>,
-    #[serde(borrow, rename = "resourceLogs", alias = "resource_logs")]
-    logs: Option<Vec<OfResource<'a>>>,
+/// What an object is.
+pub(crate) enum Object {
+    /// An export request: what in it may be wanted.
+    Request(Vec<Span>, Vec<Line>),
+    /// Something else.
+    Other,
 }
 
-/// `ResourceSpans` or `ResourceLogs`.
-#[derive(Deserialize)]
-struct OfResource<'a> {
-    resource: Option<Resource>,
-    #[serde(
-        borrow,
-        rename = "scopeSpans",
-        alias = "scope_spans",
-        alias = "instrumentationLibrarySpans",
-        alias = "scopeLogs",
-        alias = "scope_logs"
-    )]
-    scopes: Option<Vec<OfScope<'a>>>,
-}
-
-#[derive(Deserialize)]
-struct Resource {
-    attributes: Option<Vec<Value>>,
-}
-
-/// `ScopeSpans` or `ScopeLogs`.
-#[derive(Deserialize)]
-struct OfScope<'a> {
-    #[serde(alias = "instrumentationLibrary")]
-    scope: Option<Scope>,
-    #[serde(borrow, rename = "spans", alias = "logRecords", alias = "log_records")]
-    items: Option<Vec<&'a RawValue>>,
-}
-
-#[derive(Deserialize, Default)]
-struct Scope {
-    #[serde(default)]
-    name: String,
-}
-
-impl<'a> Request<'a> {
-    /// Whether it is an export request at all.
-    pub(crate) fn is_one(&self) -> bool {
-        self.spans.is_some() || self.logs.is_some()
-    }
-
-    /// Gives every span and every log line that may be wanted to `span` and `line`.
-    pub(crate) fn each(self, needles: &Needles, mut span: impl FnMut(Span), mut line: impl FnMut(Line)) {
-        for of_resource in self.spans.into_iter().flatten() {
-            let resource = of_resource.attributes();
-            for (_, item) in of_resource.items(|text| needles.are_in(text)) {
-                if let Some(read) = read_span(&item, &resource) {
-                    span(read);
-                }
-            }
+/// What the object that `text` begins with is, and how long it is; `None` if it is no JSON, or only half of an object.
+pub(crate) fn read(text: &str, needles: &Needles) -> Option<(Object, usize)> {
+    let (mut spans, mut lines) = (Vec::new(), Vec::new());
+    let is_wanted = |text: &[u8]| needles.are_in(text);
+    let (is_request, length) = walk(text, is_wanted, |kind, item, scope, resource| match kind {
+        Items::Spans => spans.extend(read_span(item, resource)),
+        Items::Records => {
+            let flat = flatten(item, scope, resource);
+            let raw = Value::Object(flat.clone()).to_string();
+            lines.extend(Line::from_object(flat, raw));
         }
-        for of_resource in self.logs.into_iter().flatten() {
-            let resource = of_resource.attributes();
-            for (scope, item) in of_resource.items(|text| needles.are_in(text)) {
-                let flat = flatten(&item, scope, &resource);
-                let raw = Value::Object(flat.clone()).to_string();
-                if let Some(read) = Line::from_object(flat, raw) {
-                    line(read);
-                }
-            }
-        }
-    }
+    })?;
+    Some((if is_request { Object::Request(spans, lines) } else { Object::Other }, length))
+}
 
-    /// Gives every span to `span`, with its `flags`, and every record to `record`, as the flat line that it becomes; of
-    /// records only those in whose text `is_wanted` finds what it looks for.
-    pub(crate) fn every(
-        self,
-        is_wanted: impl Fn(&[u8]) -> bool,
-        mut span: impl FnMut(Span, u64),
-        mut record: impl FnMut(Attributes),
-    ) {
-        for of_resource in self.spans.into_iter().flatten() {
-            let resource = of_resource.attributes();
-            for (_, item) in of_resource.items(|_| true) {
+/// Gives every span of the export request that `text` begins with to `span`, with its `flags`, and every record to `record`,
+/// as the flat line that it becomes. Whether it is one, and how long it is; `None` as [`read`].
+pub(crate) fn every(
+    text: &str,
+    mut span: impl FnMut(Span, u64),
+    mut record: impl FnMut(Attributes),
+) -> Option<(bool, usize)> {
+    walk(
+        text,
+        |_| true,
+        |kind, item, scope, resource| match kind {
+            Items::Spans => {
                 let flags = item.get("flags").and_then(Value::as_u64).unwrap_or(0);
-                if let Some(read) = read_span(&item, &resource) {
+                if let Some(read) = read_span(item, resource) {
                     span(read, flags);
                 }
             }
-        }
-        for of_resource in self.logs.into_iter().flatten() {
-            let resource = of_resource.attributes();
-            for (scope, item) in of_resource.items(&is_wanted) {
-                record(flatten(&item, scope, &resource));
-            }
-        }
-    }
+            Items::Records => record(flatten(item, scope, resource)),
+        },
+    )
 }
 
-impl<'a> OfResource<'a> {
-    fn attributes(&self) -> Attributes {
-        self.resource
-            .as_ref()
-            .and_then(|resource| resource.attributes.as_deref())
-            .map(pairs)
-            .unwrap_or_default()
+/// Gives those items to `take` in whose text `is_wanted` finds what it looks for, each with its scope's name and its
+/// resource's attributes.
+fn walk(
+    text: &str,
+    is_wanted: impl Fn(&[u8]) -> bool,
+    take: impl FnMut(Items, &Attributes, &str, &Attributes),
+) -> Option<(bool, usize)> {
+    let mut cursor = Cursor::new(text);
+    let mut reader = Reader { is_wanted, take, resource: Attributes::new() };
+    let is_request = batch::walk(&mut cursor, &mut reader)?;
+    Some((is_request, cursor.at))
+}
+
+struct Reader<W, T> {
+    is_wanted: W,
+    take: T,
+    resource: Attributes,
+}
+
+impl<'a, W, T> Take<'a> for Reader<W, T>
+where
+    W: Fn(&[u8]) -> bool,
+    T: FnMut(Items, &Attributes, &str, &Attributes),
+{
+    fn next(&mut self) {
+        self.resource.clear();
     }
 
-    /// The items that may be wanted, each with its scope's name.
-    fn items<'s>(
-        &'s self,
-        is_wanted: impl Fn(&[u8]) -> bool + Copy + 's,
-    ) -> impl Iterator<Item = (&'s str, Attributes)> {
-        self.scopes.iter().flatten().flat_map(move |of_scope| {
-            let scope = of_scope.scope.as_ref().map_or("", |scope| &scope.name);
-            let wanted = of_scope.items.iter().flatten().filter(move |item| is_wanted(item.get().as_bytes()));
-            // An item that is no object, or is nested too deep to be one, is no span: the rest of its batch still counts.
-            wanted.filter_map(move |item| Some((scope, serde_json::from_str(item.get()).ok()?)))
-        })
+    fn resource(&mut self, cursor: &mut Cursor<'a>) -> Option<()> {
+        let from = cursor.at;
+        cursor.pass()?;
+        // What is no object has no attributes.
+        let resource: Attributes = serde_json::from_str(cursor.since(from)).unwrap_or_default();
+        self.resource = attributes(&resource);
+        Some(())
     }
+
+    fn item(&mut self, kind: Items, scope: &str, cursor: &mut Cursor<'a>) -> Option<()> {
+        let from = cursor.at;
+        cursor.pass()?;
+        let text = cursor.since(from);
+        if (self.is_wanted)(text.as_bytes()) {
+            // An item that is no object, or is nested too deep to be one, is no span: the rest of its batch still counts.
+            if let Ok(item) = serde_json::from_str(text) {
+                (self.take)(kind, &item, scope, &self.resource);
+            }
+        }
+        Some(())
+    }
+
+    fn odd(&mut self) {}
 }
 
 fn read_span(item: &Attributes, resource: &Attributes) -> Option<Span> {

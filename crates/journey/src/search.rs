@@ -7,7 +7,7 @@ use crate::id::{SpanId, TraceId, Wanted};
 use crate::input::{Block, Input, Tally, Unreadable};
 use crate::line::Line;
 use crate::objects;
-use crate::otlp::Request;
+use crate::otlp::{self, Object};
 use crate::scan::Needles;
 use crate::span::{Attributes, Span};
 use crate::story::{Story, Target};
@@ -201,21 +201,19 @@ impl Found {
         needles: &Needles,
         is_wanted: &impl Fn(TraceId) -> bool,
     ) -> Option<usize> {
-        let mut requests = serde_json::Deserializer::from_str(text).into_iter::<Request<'_>>();
-        let request = requests.next()?.ok()?;
-        let length = requests.byte_offset();
-        if request.is_one() {
-            let Self { spans, lines, goes_on, cut, .. } = self;
-            if let Some(cut) = cut {
+        let (object, length) = otlp::read(text, needles)?;
+        if let Object::Request(spans, lines) = object {
+            if let Some(cut) = &mut self.cut {
                 cut.take(&text[..length], needles, is_wanted);
             }
-            let span = |span: Span| match is_wanted(span.trace) {
-                true => spans.push(span),
-                false if span.goes_on_from().any(is_wanted) => goes_on.push(span.trace),
-                false => {}
-            };
-            let line = |line: Line| lines.extend(Some(line).filter(|line| is_wanted(line.trace)));
-            request.each(needles, span, line);
+            for span in spans {
+                match is_wanted(span.trace) {
+                    true => self.spans.push(span),
+                    false if span.goes_on_from().any(is_wanted) => self.goes_on.push(span.trace),
+                    false => {}
+                }
+            }
+            self.lines.extend(lines.into_iter().filter(|line| is_wanted(line.trace)));
             return Some(length);
         }
         let object: Attributes = serde_json::from_str(&text[..length]).ok()?;

@@ -27,6 +27,16 @@ fn packed(bytes: &[u8]) -> Vec<u8> {
     packer.finish().unwrap()
 }
 
+fn frame(text: &str) -> Vec<u8> {
+    zstd::encode_all(text.as_bytes(), 1).unwrap()
+}
+
+/// As the Collector's file exporter packs an export request: a frame, and its length before it.
+fn framed(request: &[u8]) -> Vec<u8> {
+    let frame = zstd::encode_all(request, 1).unwrap();
+    [&u32::try_from(frame.len()).unwrap().to_be_bytes()[..], &frame].concat()
+}
+
 /// What was found in a directory of `files`: the spans' last digits, the lines' `uid`s, and how many lines with the id
 /// were damaged or not whole.
 fn found(test: &str, files: &[(&str, &[u8])]) -> (String, String, (u64, u64)) {
@@ -62,6 +72,74 @@ fn rotated_and_packed_files_are_read_and_metrics_are_not() {
     ];
     let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (*name, &**bytes)).collect();
     assert_eq!(found("rotated", &files), expect("1234", "12", 0, 0));
+}
+
+#[test]
+fn files_of_zstd_are_read_in_both_forms_of_the_collector() {
+    let files = [
+        (
+            "traces.jsonl.zst",
+            [frame(&(one(1) + "\n" + &one(2))), frame("\n"), frame(&(one(3) + "\n"))].concat(),
+        ),
+        ("traces.jsonl", [framed(one(4).as_bytes()), framed((one(5) + "\n").as_bytes())].concat()),
+        ("traces.jsonl.2.zst", frame(&one(6))),
+        ("logs.jsonl-2026-11-21T22-26-40.123-size.zst", frame(&(one_line(1) + "\n"))),
+    ];
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (*name, &**bytes)).collect();
+    assert_eq!(found("zstd", &files), expect("123456", "1", 0, 0));
+}
+
+#[test]
+fn a_packed_file_that_grows_is_read_on_from_where_a_frame_ended() {
+    for framed_too in [false, true] {
+        let packed = |id| if framed_too { framed(one(id).as_bytes()) } else { frame(&(one(id) + "\n")) };
+        let whole = [packed(1), packed(2), packed(3)].concat();
+        let (first, half) = (packed(1).len(), packed(1).len() + packed(2).len() / 2);
+        let directory = directory("packed_grows", &[("traces.jsonl.zst", &whole[..first])]);
+        let path = directory.join("traces.jsonl.zst");
+        let mut search = searched(&directory);
+        assert_eq!((&*outline(&search).0, search.tally().cut_short), ("1", 0));
+        fs::write(&path, &whole[..half]).unwrap();
+        search.read().unwrap();
+        assert_eq!((&*outline(&search).0, search.tally().cut_short), ("1", 1), "what is cut short is said");
+        fs::write(&path, &whole).unwrap();
+        search.read().unwrap();
+        assert_eq!(
+            (&*outline(&search).0, search.tally().cut_short),
+            ("123", 0),
+            "and no longer when it is whole"
+        );
+        assert_eq!((search.count(), search.tally().files), (3, 1), "nothing was read twice");
+    }
+}
+
+#[test]
+fn protobuf_is_told_from_damage() {
+    let request = b"\x0a\x05\x0a\x03abc";
+    let plain = [&7_u32.to_be_bytes()[..], request].concat();
+    let files = [
+        ("traces.jsonl", plain.clone()),
+        ("more.jsonl", framed(request)),
+        ("native.jsonl", zstd::encode_all(&plain[..], 1).unwrap()),
+        ("z.jsonl", file(&[one(1)])),
+    ];
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (*name, &**bytes)).collect();
+    let search = searched(&directory("protobuf", &files));
+    assert_eq!(outline(&search), expect("1", "", 0, 0));
+    assert_eq!((search.tally().protobuf, search.tally().cut_short), (3, 0));
+}
+
+#[test]
+fn large_files_are_read_in_pieces_and_each_line_once() {
+    // Lines of all lengths around the size of a piece, so that they begin and end everywhere in it.
+    let lines: Vec<String> = (1..=60_u64)
+        .map(|id| {
+            let filler = "x".repeat((id * 7919 % 1000 * 600) as usize);
+            request("cache", &[span(id, 0, "GET", SERVER, [0.0, 1.0], json!({"filler": filler}))])
+        })
+        .collect();
+    let search = searched(&directory("pieces", &[("traces.jsonl", &file(&lines))]));
+    assert_eq!((search.count(), search.tally().lines, search.not_understood()), (60, 60, (0, 0)));
 }
 
 #[test]

@@ -107,7 +107,8 @@ fn remark(search: &Search) -> Option<String> {
 pub(crate) fn tell_counts(counts: &[(u64, &str)], tally: &Tally) -> Option<String> {
     let of_files = [
         (tally.too_long, "lines too long to be read"),
-        (tally.cut_short, "packed files end too early"),
+        (tally.cut_short, "packed files damaged or ending too early"),
+        (tally.protobuf, "files of protobuf not read (set `format: json` at the Collector's file exporter)"),
         (tally.unreadable.len() as u64, "files could not be opened"),
     ];
     let all = counts.iter().chain(&of_files).filter(|(count, _)| *count > 0);
@@ -120,7 +121,7 @@ pub(crate) fn tell_counts(counts: &[(u64, &str)], tally: &Tally) -> Option<Strin
 /// That there is nothing to read in `places`, and what to try.
 fn no_files(places: &str) -> String {
     format!(
-        "{places} holds no file of spans or log lines (`*.jsonl`, `*.json`, rotated or gzipped): name the directory that \
+        "{places} holds no file of spans or log lines (`*.jsonl`, `*.json`, rotated, gzip or zstd): name the directory that \
          the Collector writes to with `--from PATH`"
     )
 }

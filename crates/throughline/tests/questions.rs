@@ -144,7 +144,7 @@ fn nothing_found_says_where_it_looked() {
         &mut throughline(&directory, &["stats"]),
         expect![[r#"
         exit code 2
-        stderr: throughline: `./telemetry` holds no file of spans or log lines (`*.jsonl`, `*.json`, rotated or gzipped): name the directory that the Collector writes to with `--from PATH`
+        stderr: throughline: `./telemetry` holds no file of spans or log lines (`*.jsonl`, `*.json`, rotated, gzip or zstd): name the directory that the Collector writes to with `--from PATH`
     "#]],
     );
 }

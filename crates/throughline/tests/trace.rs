@@ -305,7 +305,7 @@ fn a_directory_without_telemetry_is_trouble_and_not_an_answer() {
         &mut throughline(&directory, &["trace", TRACE, "--wait", "0s"]),
         expect![[r#"
         exit code 2
-        stderr: throughline: `./telemetry` holds no file of spans or log lines (`*.jsonl`, `*.json`, rotated or gzipped): name the directory that the Collector writes to with `--from PATH`
+        stderr: throughline: `./telemetry` holds no file of spans or log lines (`*.jsonl`, `*.json`, rotated, gzip or zstd): name the directory that the Collector writes to with `--from PATH`
     "#]],
     );
     let output = throughline(&directory, &["logs", TRACE, "--wait", "0s"]).output().unwrap();

@@ -12,7 +12,7 @@ use crate::id::{SpanId, TraceId};
 use crate::line;
 use crate::names;
 use crate::objects;
-use crate::otlp::Request;
+use crate::otlp;
 use crate::span::{Attributes, Kind, Span, plain};
 
 /// OTLP's `flags` of a span: the low byte is W3C's, of which this bit is `sampled`.
@@ -124,18 +124,12 @@ impl Seen {
     }
 
     fn take_object(&mut self, text: &str) -> Option<usize> {
-        let mut requests = serde_json::Deserializer::from_str(text).into_iter::<Request<'_>>();
-        let request = requests.next()?.ok()?;
-        let length = requests.byte_offset();
-        if request.is_one() {
-            let Self { hops, told, names, .. } = self;
-            let mut name = |text: &str| keep(names, text);
-            let mut found = Vec::new();
-            request.every(
-                |_| true,
-                |span, flags| hops.push(Hop::of(&span, flags, &mut name)),
-                |record| found.push(record),
-            );
+        let Self { hops, told, names, .. } = self;
+        let mut name = |text: &str| keep(names, text);
+        let mut found = Vec::new();
+        let span = |span: Span, flags| hops.push(Hop::of(&span, flags, &mut name));
+        let (is_request, length) = otlp::every(text, span, |record| found.push(record))?;
+        if is_request {
             told.extend(found.into_iter().map(|record| Told::of(&record, &mut name)));
             return Some(length);
         }

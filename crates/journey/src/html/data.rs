@@ -210,8 +210,17 @@ struct Rows<'r, 's> {
 /// What has a row.
 enum Item<'s> {
     Node(usize),
-    Wait(Wait),
+    Way(Way),
     Line(&'s Line),
+}
+
+/// A time in which a request, an answer or a message was on its way.
+struct Way {
+    waited: Waited,
+    other: usize,
+    is_back: bool,
+    start: u64,
+    end: u64,
 }
 
 impl<'s> Rows<'_, 's> {
@@ -231,7 +240,7 @@ impl<'s> Rows<'_, 's> {
             let row = match &item {
                 Item::Node(at) if !nodes[*at] => None,
                 Item::Node(at) => Some(self.node(*at)),
-                Item::Wait(wait) => Some(self.wait(wait)),
+                Item::Way(way) => Some(self.way(way)),
                 Item::Line(line) => {
                     let is_alarming = is_alarming(line);
                     alarming_left -= usize::from(is_alarming);
@@ -252,7 +261,7 @@ impl<'s> Rows<'_, 's> {
             row.p = parent;
             row.d = match &item {
                 Item::Node(at) => details.remove(at),
-                Item::Wait(_) => None,
+                Item::Way(_) => None,
                 Item::Line(line) => self.of_line(line),
             };
             all += 1;
@@ -292,18 +301,18 @@ impl<'s> Rows<'_, 's> {
         }
     }
 
-    fn wait(&self, wait: &Wait) -> Row {
-        let other = self.story.nodes[wait.other].span.as_ref().map(|span| &*span.service).unwrap_or_default();
-        let words = match wait.waited {
-            Waited::Request => format!("network → {other}"),
-            Waited::Answer => format!("network ← {other}"),
-            Waited::Message => "task queue".to_owned(),
+    fn way(&self, way: &Way) -> Row {
+        let other = self.story.nodes[way.other].span.as_ref().map(|span| &*span.service).unwrap_or_default();
+        let words = match (way.waited, way.is_back) {
+            (Waited::Network, false) => format!("network → {other}"),
+            (Waited::Network, true) => format!("network ← {other}"),
+            (Waited::TaskQueue, _) => "task queue".to_owned(),
         };
         Row {
             h: true,
             w: vec![("d", shown(&words, LONGEST_IN_ROW))],
-            b: self.offset(Some(wait.start)),
-            t: Some(wait.duration()),
+            b: self.offset(Some(way.start)),
+            t: Some(way.end.saturating_sub(way.start)),
             ..Row::default()
         }
     }
@@ -398,10 +407,22 @@ fn beneath(story: &Story, at: usize) -> Vec<Item<'_>> {
     let node = &story.nodes[at];
     let children = node.children.iter().map(|child| (first(story, *child), Item::Node(*child)));
     let mut items: Vec<(Option<u64>, Item<'_>)> = children.collect();
-    items.extend(story.waits(at).into_iter().map(|wait| (Some(wait.start), Item::Wait(wait))));
+    items.extend(story.waits(at).iter().flat_map(ways).map(|way| (Some(way.start), Item::Way(way))));
     items.extend(node.lines.iter().map(|line| (line.time, Item::Line(line))));
     items.sort_by_key(|(time, _)| time.unwrap_or(u64::MAX));
     items.into_iter().map(|(_, item)| item).collect()
+}
+
+/// The ways of a wait, a row each: its bar has one beginning and one end.
+fn ways(wait: &Wait) -> impl Iterator<Item = Way> {
+    let Wait { waited, other, .. } = *wait;
+    wait.ways().zip([false, true]).map(move |((start, end), is_back)| Way {
+        waited,
+        other,
+        is_back,
+        start,
+        end,
+    })
 }
 
 /// When a node begins; a missing one with the first that names it.
