@@ -152,7 +152,7 @@ impl Traffic {
             let done = self.traces.bytes + self.logs.bytes;
             if done - told > 256 << 20 {
                 told = done;
-                eprintln!("traffic: {} of {} MB", done >> 20, traces + logs >> 20);
+                eprintln!("traffic: {} of {} MB", done >> 20, (traces + logs) >> 20);
             }
         }
         self.traces.file.flush()?;
@@ -258,7 +258,8 @@ impl Trace<'_> {
         let id =
             self.span(service, parent, &format!("{method} {route}"), 2, [start, took], &attributes, link);
         let (name, level) = (SERVICES[service], if self.failed { "ERROR" } else { "INFO" });
-        let time = (start + took - THEN) / 1000;
+        // The traffic begins at 22:26:40 of its day.
+        let time = (start + took - THEN) / 1000 + 80_800_000_000;
         let (second, micros) = (time / 1_000_000, time % 1_000_000);
         let (hour, minute, second) = (second / 3600 % 24, second / 60 % 60, second % 60);
         let uid = self.random.next();

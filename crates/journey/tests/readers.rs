@@ -122,9 +122,7 @@ fn requests_of_every_version_are_understood() {
     check("r_nothing", whole(nothing), 0, "", 0);
     let text =
         json!({"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": spans}]}]}).to_string();
-    let two = text
-        .replace("}]}]}", "}]}]}")
-        .replace(&span(1, 0).to_string(), &format!("{},{}", span(1, 0), span(2, 0)));
+    let two = text.replace(&span(1, 0).to_string(), &format!("{},{}", span(1, 0), span(2, 0)));
     check("r_glued", vec![format!("{text}{}", two)], 2, "cache", 0);
     check("r_half", vec![two[..two.len() - 1].to_owned(), text.clone()], 1, "cache", 1);
     check("r_half_glued", vec![format!("{}{text}", &two[..two.len() - 30])], 1, "cache", 1);

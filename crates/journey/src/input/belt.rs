@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::num::NonZero;
 use std::os::unix::fs::FileExt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -45,6 +46,9 @@ pub(super) struct Done<T> {
     pub(super) of: Option<(End, io::Result<()>)>,
 }
 
+/// A load's number, what came of it, and the block that was in it; or the panic that its work ended with.
+type Finished<T> = (u64, thread::Result<(Done<T>, Vec<u8>)>);
+
 /// The belt. The threads end with it.
 pub(super) struct Belt<'s, 'e, T, W> {
     scope: &'s thread::Scope<'s, 'e>,
@@ -55,8 +59,8 @@ pub(super) struct Belt<'s, 'e, T, W> {
     threads: usize,
     loads: SyncSender<(u64, Load)>,
     waiting: Arc<Mutex<Receiver<(u64, Load)>>>,
-    finished: Sender<(u64, Done<T>, Vec<u8>)>,
-    done: Receiver<(u64, Done<T>, Vec<u8>)>,
+    finished: Sender<Finished<T>>,
+    done: Receiver<Finished<T>>,
     put: u64,
     taken: u64,
     /// What was done before its turn.
@@ -125,8 +129,9 @@ where
             // The lock is held while waiting: whoever has it gets the next load, the others wait for the lock.
             let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
             while let Ok((number, load)) = next() {
-                let (done, block) = carry(load, &mut cutter, work);
-                if finished.send((number, done, block)).is_err() {
+                // A panic goes on in the thread that waits for the load, which would wait forever else.
+                let done = catch_unwind(AssertUnwindSafe(|| carry(load, &mut cutter, work)));
+                if finished.send((number, done)).is_err() {
                     break;
                 }
             }
@@ -143,7 +148,8 @@ where
                 }
                 None => {
                     let got = self.done.recv();
-                    let (number, done, block) = got.expect("the belt itself holds a sending end");
+                    let (number, done) = got.expect("the belt itself holds a sending end");
+                    let (done, block) = done.unwrap_or_else(|panic| resume_unwind(panic));
                     self.early.insert(number, done);
                     if block.capacity() > 0 {
                         self.empty.push(block);
