@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 use memchr::{memchr, memrchr};
 
+use crate::index::{Finder, Keys};
 use crate::scan::count_lines;
 
 /// A line that is longer is skipped and counted: far beyond any batch that a Collector makes.
@@ -42,6 +43,8 @@ pub struct Tally {
     pub cut_short: u64,
     /// Files among others that could not be read.
     pub unreadable: Vec<Unreadable>,
+    /// Indexes that were damaged or do not fit their files, which were read whole instead.
+    pub unfit: Vec<PathBuf>,
 }
 
 /// The places to read from, and how far each file in them has been read.
@@ -53,6 +56,9 @@ pub struct Input {
     tally: Tally,
     has_read_stdin: bool,
     longest_line: usize,
+    /// What is looked for, if not all.
+    keys: Option<Vec<Keys>>,
+    indexes: Finder,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -72,7 +78,14 @@ impl Input {
             tally: Tally::default(),
             has_read_stdin: false,
             longest_line: LONGEST_LINE,
+            keys: None,
+            indexes: Finder::default(),
         }
+    }
+
+    /// From now on only lines that may concern `keys` need be given. Where a file has an index, the rest of it is not read.
+    pub fn look_for(&mut self, keys: Vec<Keys>) {
+        self.keys = Some(keys);
     }
 
     /// How much has been read until now.
@@ -134,10 +147,12 @@ impl Input {
         if progress.is_packed || progress.offset == metadata.len() {
             return Ok(());
         }
-        let mut magic = [0; 2];
-        if file.read_at(&mut magic, 0).map_err(unreadable)? == 2 && magic == GZIP {
+        if is_packed(&file).map_err(unreadable)? {
             self.read.insert(key, Progress { offset: 0, is_packed: true });
             return self.stream(Box::new(file), path, visit);
+        }
+        if progress.offset == 0 {
+            progress.offset = self.indexed(&file, path, &metadata, visit).map_err(unreadable)?;
         }
         file.seek(SeekFrom::Start(progress.offset)).map_err(unreadable)?;
         // Up to the length at opening: a file that grows faster than it is read must not keep us here.
@@ -145,6 +160,35 @@ impl Input {
         progress.offset += self.blocks(&mut new, visit).map_err(unreadable)?;
         self.read.insert(key, progress);
         Ok(())
+    }
+
+    /// Reads what is looked for of the indexed part of a file, and says where that part ends.
+    fn indexed(
+        &mut self,
+        mut file: &File,
+        path: &Path,
+        metadata: &Metadata,
+        visit: &mut dyn FnMut(&[u8], bool) -> bool,
+    ) -> io::Result<u64> {
+        let Some(keys) = &self.keys else { return Ok(0) };
+        let places = match self.indexes.find(path, file, metadata, keys) {
+            Ok(places) => places,
+            Err(unfit) => {
+                // A file of which nothing could be read yet is looked at again.
+                let unfit = unfit.filter(|unfit| !self.tally.unfit.contains(unfit));
+                self.tally.unfit.extend(unfit);
+                return Ok(0);
+            }
+        };
+        let (lines, too_long) = (self.tally.lines, self.tally.too_long);
+        for range in places.ranges {
+            file.seek(SeekFrom::Start(range.start))?;
+            self.blocks(&mut file.take(range.end - range.start), visit)?;
+        }
+        // The lines that were passed over count as read: the index vouches for them.
+        self.tally.lines = lines.saturating_add(places.lines);
+        self.tally.too_long = too_long.saturating_add(places.too_long);
+        Ok(places.covered)
     }
 
     /// How far the file was read; from its beginning if it has become shorter.
@@ -248,6 +292,12 @@ fn skip_line(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<(u64, usize
     }
 }
 
+/// Whether the file begins as packed ones do.
+pub(crate) fn is_packed(file: &File) -> io::Result<bool> {
+    let mut magic = [0; 2];
+    Ok(file.read_at(&mut magic, 0)? == 2 && magic == GZIP)
+}
+
 fn is_cut_short(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -256,7 +306,7 @@ fn is_cut_short(error: &io::Error) -> bool {
 }
 
 /// The files of `directory` that may hold spans or log lines, in the order of their names.
-fn telemetry_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+pub(crate) fn telemetry_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
@@ -272,7 +322,7 @@ fn telemetry_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// Whether a file of this name is read when its directory is named: JSON lines, rotated and packed ones too. Metrics
 /// are not: their exemplars name traces, and they are large.
-fn is_telemetry(name: &str) -> bool {
+pub(crate) fn is_telemetry(name: &str) -> bool {
     let unpacked = name.strip_suffix(".gz").unwrap_or(name);
     let (stem, suffix) = unpacked.rsplit_once('.').unwrap_or((unpacked, ""));
     let is_numbered = !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_digit());

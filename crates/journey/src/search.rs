@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::id::{SpanId, TraceId, Wanted};
+use crate::index::Keys;
 use crate::input::{Input, Tally, Unreadable};
 use crate::line::Line;
 use crate::objects;
@@ -61,6 +62,7 @@ impl Search {
         let mut bytes = 0;
         let Self { wanted, needles, input, found } = self;
         found.half = 0;
+        input.look_for(vec![Keys::wanted(wanted)]);
         input.read(&mut |block, is_ended| {
             bytes += block.len() as u64;
             tell(bytes);
@@ -115,6 +117,7 @@ impl Search {
         let mut targets = HashMap::new();
         let mut found = Found::default();
         self.input.rewind();
+        self.input.look_for(ids.iter().map(|(linked, _)| Keys::of(*linked)).collect());
         self.input.read(&mut |block, is_ended| {
             for line in needles.lines(block) {
                 found.take(line, &needles, |trace| ids.iter().any(|(linked, _)| *linked == trace));

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use super::{Found, Search};
 use crate::id::TraceId;
+use crate::index::Keys;
 use crate::input::Unreadable;
 use crate::scan::Needles;
 use crate::span::Span;
@@ -55,6 +56,7 @@ impl Search {
         let needles = Needles::of_traces(wanted.iter().chain([&trace]));
         let mut found = Found::default();
         self.input.rewind();
+        self.input.look_for(wanted.iter().chain([&trace]).map(|one| Keys::of(*one)).collect());
         self.input.read(&mut |block, is_ended| {
             for line in needles.lines(block) {
                 found.take(line, &needles, |one| one == trace || wanted.contains(&one));
