@@ -59,6 +59,12 @@ pub struct Input {
     /// What is looked for, if not all.
     keys: Option<Vec<Keys>>,
     indexes: Finder,
+    /// Whether packed files are passed over.
+    is_of_growing: bool,
+    /// Of growing ones the files that were named: what is written to one until it is renamed is read from it.
+    held: HashMap<PathBuf, File>,
+    /// Whether what is there now is passed over.
+    skips: bool,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -80,7 +86,26 @@ impl Input {
             longest_line: LONGEST_LINE,
             keys: None,
             indexes: Finder::default(),
+            is_of_growing: false,
+            held: HashMap::new(),
+            skips: false,
         }
+    }
+
+    /// The same of files that grow: packed ones, which hold what was written long ago, are passed over.
+    pub fn growing(places: Vec<PathBuf>) -> Self {
+        Self { is_of_growing: true, ..Self::new(places) }
+    }
+
+    /// Counts all whole lines that are there now as read; standard input is read.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn skip(&mut self) -> Result<(), Unreadable> {
+        self.skips = true;
+        let skipped = self.read(&mut |_, _| true);
+        self.skips = false;
+        skipped
     }
 
     /// From now on only lines that may concern `keys` need be given. Where a file has an index, the rest of it is not read.
@@ -114,9 +139,17 @@ impl Input {
                 continue;
             }
             let unreadable = |source| Unreadable { path: place.clone(), source };
+            if let Some(held) = self.held.get(&place) {
+                // What was written to it before it was renamed, if it was.
+                let held = held.try_clone().map_err(unreadable)?;
+                self.opened(held, &place, visit)?;
+            }
             let metadata = fs::metadata(&place).map_err(unreadable)?;
             if !metadata.is_dir() {
                 self.file(&place, visit)?;
+                if self.is_of_growing {
+                    self.held.insert(place.clone(), File::open(&place).map_err(unreadable)?);
+                }
                 continue;
             }
             for path in telemetry_files(&place).map_err(unreadable)? {
@@ -133,7 +166,16 @@ impl Input {
 
     fn file(&mut self, path: &Path, visit: &mut dyn FnMut(&[u8], bool) -> bool) -> Result<(), Unreadable> {
         let unreadable = |source| Unreadable { path: path.to_owned(), source };
-        let mut file = File::open(path).map_err(unreadable)?;
+        self.opened(File::open(path).map_err(unreadable)?, path, visit)
+    }
+
+    fn opened(
+        &mut self,
+        mut file: File,
+        path: &Path,
+        visit: &mut dyn FnMut(&[u8], bool) -> bool,
+    ) -> Result<(), Unreadable> {
+        let unreadable = |source| Unreadable { path: path.to_owned(), source };
         let metadata = file.metadata().map_err(unreadable)?;
         let key = (metadata.dev(), metadata.ino());
         if !metadata.is_file() {
@@ -149,7 +191,15 @@ impl Input {
         }
         if is_packed(&file).map_err(unreadable)? {
             self.read.insert(key, Progress { offset: 0, is_packed: true });
+            if self.is_of_growing {
+                return Ok(());
+            }
             return self.stream(Box::new(file), path, visit);
+        }
+        if self.skips {
+            progress.offset = last_line_end(&file, metadata.len()).map_err(unreadable)?;
+            self.read.insert(key, progress);
+            return Ok(());
         }
         if progress.offset == 0 {
             progress.offset = self.indexed(&file, path, &metadata, visit).map_err(unreadable)?;
@@ -290,6 +340,15 @@ fn skip_line(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<(u64, usize
         }
         dropped += count as u64;
     }
+}
+
+/// Where the last line end among the first `length` bytes is, not further than [`BLOCK`] bytes from their end: what is
+/// behind is half a line.
+fn last_line_end(file: &File, length: u64) -> io::Result<u64> {
+    let mut last = vec![0; length.min(BLOCK as u64) as usize];
+    let from = length - last.len() as u64;
+    file.read_exact_at(&mut last, from)?;
+    Ok(memrchr(b'\n', &last).map_or(length, |at| from + at as u64 + 1))
 }
 
 /// Whether the file begins as packed ones do.

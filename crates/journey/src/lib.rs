@@ -13,6 +13,8 @@ pub mod brief;
 pub mod errors;
 /// Text from data, made harmless for a terminal.
 mod escape;
+/// Requests as they complete, from files that grow.
+pub mod follow;
 /// Ids in every spelling, and what a person may type for one.
 pub mod id;
 /// An index beside a file, so that one trace is found without reading the rest.

@@ -11,6 +11,10 @@ use clap::{Parser, Subcommand, error::ErrorKind};
 mod ask;
 /// `errors`: what failed, from files.
 mod errors;
+/// `follow`: requests as they complete, from files that grow.
+mod follow;
+/// `index`: indexes beside files.
+mod index;
 /// `logs`: one request's log lines, from files.
 mod logs;
 /// What the commands that read files share: where the files are, which trace is meant.
@@ -53,6 +57,7 @@ Examples:
                                           where its time went; exit code 3 if it took longer
   throughline logs 4bf92f35 | jq .        its log lines, as they are
   throughline traces --errors --since 10m requests in which something failed
+  throughline follow --slower-than 1s     requests as they complete, here the slow ones
   throughline stats                       how many requests, how many failed, how long they took
   throughline tasks                       what waits for a worker, what is dead
   throughline ready 127.0.0.1:9901 --wait 30s
@@ -76,6 +81,10 @@ enum Command {
     Stats(stats::Settings),
     /// Tell what failed, by kind and place, from the Collector's files
     Errors(errors::Settings),
+    /// Tell requests as they complete, as the Collector's files grow
+    Follow(follow::Settings),
+    /// Make the indexes by which `trace` and `logs` find one request at once in files of any size
+    Index(index::Settings),
     /// Tell what a worker has to do, has done and could not do
     Tasks(tasks::Settings),
     /// Ask a service's admin address whether it can serve
@@ -104,6 +113,8 @@ fn main() -> ExitCode {
         Command::Traces(settings) => traces::run(settings),
         Command::Stats(settings) => stats::run(settings),
         Command::Errors(settings) => errors::run(settings),
+        Command::Follow(settings) => follow::run(settings),
+        Command::Index(settings) => index::run(settings),
         Command::Tasks(settings) => tasks::run(settings),
         Command::Ready(settings) => ready::run(&settings),
         Command::LoadBalancer(settings) => load_balancer::run(settings),

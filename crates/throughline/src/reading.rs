@@ -15,9 +15,13 @@ mod everything;
 mod patience;
 /// What takes so long.
 mod progress;
+/// What `traces` and `follow` share.
+mod which;
 
 pub(crate) use everything::{Source, Told, answer as answer_all, parse_moment};
 pub(crate) use patience::{Outcome, search};
+pub(crate) use progress::Progress;
+pub(crate) use which::Which;
 
 /// Where the embedded collector and docker-compose.yml put the files.
 const USUAL_PLACES: [&str; 2] = ["./throughline-data/telemetry", "./telemetry"];
@@ -92,6 +96,10 @@ fn tell_counts(counts: &[(u64, &str)], tally: &Tally) -> Option<String> {
         (tally.too_long, "lines too long to be read"),
         (tally.cut_short, "packed files end too early"),
         (tally.unreadable.len() as u64, "files could not be opened"),
+        (
+            tally.unfit.len() as u64,
+            "indexes that do not fit their files (`throughline index` makes them anew)",
+        ),
     ];
     let all = counts.iter().chain(&of_files).filter(|(count, _)| *count > 0);
     let counted = all.map(|(count, what)| format!("{what}: {count}"));
