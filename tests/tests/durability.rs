@@ -12,9 +12,8 @@ use std::{
 
 use http::Method;
 use serde_json::{Value, json};
-use tests::{
-    Client, Collector, Directory, Jaeger, Parts, System, eventually, eventually_within, whole_lines,
-};
+use tests::{Client, Collector, Directory, Jaeger, Parts, System, eventually_within, whole_lines};
+use tokio::sync::watch;
 
 const WHOLE_PATH: [&str; 3] = ["load_balancer", "cache", "http_server"];
 
@@ -70,17 +69,23 @@ async fn nothing_acknowledged_is_lost_when_the_collector_is_killed_under_load() 
     jaeger.start().await;
     let mut collector = Collector::start(directory.path(), &jaeger.endpoint()).await;
 
-    let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let senders: Vec<_> = ["traces", "logs"]
+    let stop = Arc::new(AtomicBool::new(false));
+    let signals = ["traces", "logs"].map(|signal| (signal, Arc::new(AtomicUsize::new(0))));
+    // Nobody sends to one that is starting: the head of otel-collector.yaml says what that may cost Jaeger.
+    let (ready, is_ready) = watch::channel(true);
+    let senders: Vec<_> = signals
+        .clone()
         .into_iter()
-        .map(|signal| {
-            let (client, stop, sent) = (Client::new(collector.http()), stop.clone(), sent.clone());
+        .map(|(signal, sent)| {
+            let (client, stop) = (Client::new(collector.http()), stop.clone());
+            let mut is_ready = is_ready.clone();
             tokio::spawn(async move {
                 let mut ids = Vec::new();
                 for number in 0.. {
                     if stop.load(Ordering::Relaxed) {
                         break;
                     }
+                    is_ready.wait_for(|ready| *ready).await.expect("the test outlives its senders");
                     if acknowledged(&client, signal, number).await {
                         sent.fetch_add(1, Ordering::Relaxed);
                         ids.push(trace_id(number));
@@ -93,24 +98,29 @@ async fn nothing_acknowledged_is_lost_when_the_collector_is_killed_under_load() 
             })
         })
         .collect();
-    let enough = async |more: usize| {
-        let wanted = sent.load(Ordering::Relaxed) + more;
-        eventually(&format!("{wanted} exports are acknowledged"), async || {
-            let sent = sent.load(Ordering::Relaxed);
-            if sent >= wanted { Ok(()) } else { Err(format!("{sent} are")) }
-        })
-        .await;
+    let enough = async || {
+        for (signal, sent) in &signals {
+            let wanted = sent.load(Ordering::Relaxed) + 30;
+            // Each export of a span waits for the disk.
+            let bound = Duration::from_secs(60);
+            eventually_within(bound, &format!("{signal}: {wanted} are acknowledged"), async || {
+                let sent = sent.load(Ordering::Relaxed);
+                if sent >= wanted { Ok(()) } else { Err(format!("{sent} are")) }
+            })
+            .await;
+        }
     };
     for _ in 0..3 {
-        enough(100).await;
+        enough().await;
         collector.kill();
+        ready.send_replace(false);
         collector.start_again().await;
+        ready.send_replace(true);
     }
-    enough(100).await;
+    enough().await;
     stop.store(true, Ordering::Relaxed);
     for sender in senders {
         let (signal, ids) = sender.await.expect("the sender ends");
-        assert!(ids.len() >= 50, "{signal}: {} acknowledged", ids.len());
         let missing = missing_in_files(&collector.files(), signal, &ids);
         assert_eq!(missing, Vec::<String>::new(), "{signal}: acknowledged, {}, and not there", ids.len());
         if signal == "traces" {

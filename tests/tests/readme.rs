@@ -23,9 +23,12 @@ fn printed(readme: &str, command: &str) -> String {
         .to_owned()
 }
 
-/// The words, each number or id a `#`, without the bars of the waterfall, whose lengths are the times.
+/// The words, each number or id a `#`, without the bars of the waterfall, whose lengths are the times, and without the rows of waits
+/// that no span tells of: they are there where they were long.
 fn words(text: &str) -> Vec<String> {
-    text.split_whitespace()
+    text.lines()
+        .filter(|line| !line.contains('┄'))
+        .flat_map(str::split_whitespace)
         .filter(|word| !word.chars().all(|c| "█░".contains(c)))
         .map(|word| {
             let pieces = word.split_inclusive(|c: char| !c.is_ascii_alphanumeric());

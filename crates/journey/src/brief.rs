@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::id::{SpanId, TraceId};
 use crate::span::Kind;
+use crate::verdict::Spent;
 
 /// OTLP/JSON → spans in brief.
 mod read;
@@ -25,6 +26,10 @@ pub struct Picks {
     pub has: Vec<(String, String)>,
     /// The attribute whose value is kept in [`Brief::by`].
     pub by: Option<String>,
+    /// Whether [`Brief::spent`] is kept.
+    pub spent: bool,
+    /// Whether [`Brief::peer`] is kept.
+    pub peers: bool,
 }
 
 /// What is kept of a span. Attributes are those of the span, else of its resource; only texts, numbers and truth values
@@ -54,8 +59,23 @@ pub struct Brief {
     pub has: u32,
     /// The value of [`Picks::by`], of spans at which a request enters a service.
     pub by: Option<Box<str>>,
+    /// What its own time was spent on, where name and attributes tell by themselves; only if [`Picks::spent`] is set.
+    pub spent: Option<Spent>,
     /// What it did: of spans at which a request enters a service, of roots, and of those that failed.
     pub what: Option<Box<What>>,
+    /// Of spans that ask others, and of those that act on a message: whom, or where it came from, as they say it.
+    pub peer: Option<Box<Peer>>,
+}
+
+/// The other end of a call, as a span names it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Peer {
+    /// An address, or a name that was given to it.
+    Address(Box<str>),
+    /// A database: its system, and its address where that is told.
+    Database(Box<str>),
+    /// A queue or topic.
+    Queue(Box<str>),
 }
 
 /// What a span did, and what became of it.
@@ -95,7 +115,11 @@ impl Brief {
             let texts = [&what.method, &what.route, &what.path, &what.error, &what.message];
             size_of::<What>() + 16 + what.name.len() + texts.into_iter().map(text).sum::<usize>()
         });
-        size_of::<Self>() + text(&self.by) + what
+        let peer = self.peer.as_ref().map_or(0, |peer| {
+            let (Peer::Address(name) | Peer::Database(name) | Peer::Queue(name)) = &**peer;
+            size_of::<Peer>() + 16 + name.len()
+        });
+        size_of::<Self>() + text(&self.by) + what + peer
     }
 }
 

@@ -7,8 +7,14 @@
 //!
 //! Nothing in the input can make it panic, recurse or print a control character: files come from anybody.
 
+/// One request beside the others of its route.
+pub mod baseline;
 /// A span in brief.
 pub mod brief;
+/// Traces as OTLP/JSON, nothing lost.
+pub mod cut;
+/// Two stories, compared.
+pub mod diff;
 /// Failures, grouped by kind and place.
 pub mod errors;
 /// Text from data, made harmless for a terminal.
@@ -25,6 +31,8 @@ pub mod input;
 pub mod json;
 /// The flat line.
 pub mod line;
+/// Who calls whom.
+pub mod map;
 /// The names that are read: attributes and fields.
 pub mod names;
 /// A line as it really is → the objects in it.
@@ -54,6 +62,7 @@ pub mod verdict;
 /// Spans in any order → traces, within bounds.
 pub mod window;
 
+pub use baseline::Baseline;
 pub use id::{NotAnId, SpanId, TraceId, Wanted};
 pub use input::{Input, Unreadable};
 pub use pass::Pass;

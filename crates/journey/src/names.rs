@@ -25,6 +25,8 @@ pub const PEER: &[(&str, &str)] = &[
     ("network.peer.address", "network.peer.port"),
     ("net.peer.name", "net.peer.port"),
 ];
+/// The name that the other end goes by, whatever its address.
+pub const PEER_SERVICE: &[&str] = &["service.peer.name", "peer.service"];
 /// The kind of database.
 pub const DATABASE: &[&str] = &["db.system.name", "db.system"];
 
@@ -48,8 +50,14 @@ pub const KEY_VALUE_SYSTEMS: &[&str] = &["redis", "valkey", "memcached"];
 pub const POOL_WAIT_SPANS: &[&str] = &["pool.acquire", "pg-pool.connect"];
 /// Spans in which a request stands in a proxy's wait queue.
 pub const WAIT_QUEUE_SPANS: &[&str] = &["upstream.wait"];
+/// Spans in which a cache waits for the fetch of another one.
+pub const CACHE_WAIT_SPANS: &[&str] = &["cache.wait"];
+/// [`CACHE_RESULT`] of a request that shared the fetch of another one.
+pub const COLLAPSED: &str = "collapsed";
 /// What kind of message a consumer acts on.
 pub const MESSAGE_KIND: &[&str] = &["messaging.destination.name", "messaging.destination"];
+/// What carries the message.
+pub const MESSAGE_SYSTEM: &[&str] = &["messaging.system"];
 /// How often somebody has acted on it, this time included.
 pub const RUN: &str = "throughline.task.run";
 /// The name of the event that tells of an exception.

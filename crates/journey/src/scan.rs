@@ -31,6 +31,11 @@ impl Needles {
         Self(vec![Finder::new(b"")])
     }
 
+    /// What to look for where any of `wanted` is.
+    pub fn of_any(wanted: &[Wanted]) -> Self {
+        Self(wanted.iter().flat_map(|wanted| Self::of(wanted).0).collect())
+    }
+
     /// For ids that are all of `traces`.
     pub fn of_traces<'a>(traces: impl Iterator<Item = &'a crate::id::TraceId>) -> Self {
         Self(

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::cut::Cut;
 use crate::id::{SpanId, TraceId, Wanted};
 use crate::index::Keys;
 use crate::input::{Input, Tally, Unreadable};
@@ -23,7 +24,7 @@ const MOST_LINKS: usize = 64;
 /// A search for an id, over files that may still grow.
 #[derive(Debug)]
 pub struct Search {
-    wanted: Wanted,
+    wanted: Vec<Wanted>,
     needles: Needles,
     input: Input,
     found: Found,
@@ -36,6 +37,8 @@ struct Found {
     lines: Vec<Line>,
     /// Other traces that go on from a wanted one.
     goes_on: Vec<TraceId>,
+    /// Spans as they were written, where they are wanted so.
+    cut: Option<Cut>,
     damaged: u64,
     half: u64,
 }
@@ -43,7 +46,18 @@ struct Found {
 impl Search {
     /// Looks for `wanted` in `input`; nothing is read yet.
     pub fn new(wanted: Wanted, input: Input) -> Self {
-        Self { needles: Needles::of(&wanted), wanted, input, found: Found::default() }
+        Self::for_any(vec![wanted], input)
+    }
+
+    /// Looks for any of `wanted`, so that everything is read only once for several.
+    pub fn for_any(wanted: Vec<Wanted>, input: Input) -> Self {
+        Self { needles: Needles::of_any(&wanted), wanted, input, found: Found::default() }
+    }
+
+    /// Keeps spans as they were written as well, for [`Self::otlp`].
+    pub fn keeping_written(mut self) -> Self {
+        self.found.cut = Some(Cut::default());
+        self
     }
 
     /// Reads what has been written since the last call.
@@ -62,13 +76,14 @@ impl Search {
         let mut bytes = 0;
         let Self { wanted, needles, input, found } = self;
         found.half = 0;
-        input.look_for(vec![Keys::wanted(wanted)]);
+        input.look_for(wanted.iter().map(Keys::wanted).collect());
         input.read(&mut |block, is_ended| {
             bytes += block.len() as u64;
             tell(bytes);
             let mut is_understood = is_ended;
             for line in needles.lines(block) {
-                is_understood = found.take(line, needles, |trace| wanted.is(trace));
+                is_understood =
+                    found.take(line, needles, |trace| wanted.iter().any(|wanted| wanted.is(trace)));
                 match (is_understood, is_ended) {
                     (true, _) => {}
                     (false, true) => found.damaged += 1,
@@ -102,6 +117,12 @@ impl Search {
     pub fn lines(&self, trace: TraceId) -> Vec<Line> {
         let lines = self.found.lines.iter().filter(|line| line.trace == trace).cloned().collect();
         crate::story::in_time_order(lines)
+    }
+
+    /// The spans of `traces` that this search has read, as OTLP/JSON: one export request a line, grouped by resource and
+    /// scope, each span once, with everything that was written of it. Nothing unless [`Self::keeping_written`].
+    pub fn otlp(&self, traces: &[TraceId]) -> String {
+        self.found.cut.as_ref().map(|cut| cut.lines(traces)).unwrap_or_default()
     }
 
     /// Looks up the spans that `stories` link to, reading everything once more; does nothing if they link to none.
@@ -166,7 +187,10 @@ impl Found {
         let request = requests.next()?.ok()?;
         let length = requests.byte_offset();
         if request.is_one() {
-            let Self { spans, lines, goes_on, .. } = self;
+            let Self { spans, lines, goes_on, cut, .. } = self;
+            if let Some(cut) = cut {
+                cut.take(&text[..length], needles, is_wanted);
+            }
             let span = |span: Span| match is_wanted(span.trace) {
                 true => spans.push(span),
                 false if span.goes_on_from().any(is_wanted) => goes_on.push(span.trace),

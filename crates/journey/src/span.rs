@@ -44,7 +44,7 @@ pub struct Span {
 }
 
 /// A span's part in an exchange (OpenTelemetry's `SpanKind`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Within one service, or not told.

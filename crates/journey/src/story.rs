@@ -5,20 +5,29 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use crate::baseline::Usual;
 use crate::id::{SpanId, TraceId};
 use crate::line::Line;
 use crate::names;
 use crate::span::{Kind, Link, Span};
 
+/// One clock for all hosts.
+mod clocks;
 /// Which part of a span's time its children cover.
 mod cover;
 /// What a story lacks.
 mod gaps;
+/// Spans without a parent in the files, and who may have caused them.
+mod strays;
 /// Parents and children → one order.
 mod tree;
+/// Time in which nobody worked, and of which no span tells.
+mod waits;
 
+pub use clocks::{Clock, Process, TOLERATED};
 pub use cover::Cover;
-pub use gaps::Gap;
+pub use gaps::{Gap, Writer};
+pub use waits::{Wait, Waited};
 
 /// What one request did.
 #[derive(Debug)]
@@ -33,6 +42,17 @@ pub struct Story {
     pub duplicates: usize,
     /// How many of those were not the same as what is kept.
     pub contradictions: usize,
+    /// The clocks that were wrong: all times of the story, those of its spans, events and lines, are on one clock.
+    pub clocks: Vec<Clock>,
+    /// The request beside the others of its route: nobody has compared them yet, until somebody sets it.
+    pub usual: Option<Usual>,
+    root: Option<usize>,
+    /// Calls whose other end was never written → the unwritten node that may stand for it.
+    adopted: HashMap<usize, usize>,
+    /// The same the other way round.
+    callers: HashMap<usize, usize>,
+    /// Services that have lines and no span.
+    silent: BTreeSet<String>,
     places: HashMap<SpanId, usize>,
     targets: HashMap<(TraceId, SpanId), Target>,
 }
@@ -42,8 +62,12 @@ pub struct Story {
 pub struct Node {
     /// Its id.
     pub id: SpanId,
-    /// What was written under this id; `None`: it is only named, by its children or by lines.
+    /// What was written under this id; `None`: it is only named, by its children or by lines. Its times are on the story's clock.
     pub span: Option<Span>,
+    /// So many nanoseconds were added to its times, to bring them onto the story's clock.
+    pub moved: i64,
+    /// When it began and ended as it was written, if it was moved.
+    pub as_written: Option<(u64, u64)>,
     /// The node that caused it, by its index.
     pub parent: Option<usize>,
     /// What it caused, by index, in time order.
@@ -90,21 +114,72 @@ impl Story {
     /// Puts `spans` and `lines` of `trace` in order.
     pub fn new(trace: TraceId, mut spans: Vec<Span>, lines: Vec<Line>) -> Self {
         let (duplicates, contradictions) = drop_duplicates(&mut spans);
-        let (placed, loose): (Vec<Line>, Vec<Line>) =
+        let (placed, mut loose): (Vec<Line>, Vec<Line>) =
             in_time_order(lines).into_iter().partition(|line| line.span.is_some());
         let mut nodes = tree::build(spans, placed);
+        let corrected = clocks::correct(&mut nodes);
+        if !corrected.clocks.is_empty() {
+            loose.iter_mut().for_each(|line| corrected.set_line(line, None));
+            loose = in_time_order(loose);
+            nodes.iter_mut().for_each(|node| node.lines = in_time_order(std::mem::take(&mut node.lines)));
+            nodes = tree::in_order(nodes);
+        }
         for index in 0..nodes.len() {
             nodes[index].own = cover::of(&nodes, index).own;
             number_attempts(&mut nodes, index);
         }
         let places = nodes.iter().enumerate().map(|(index, node)| (node.id, index)).collect();
-        Self { trace, nodes, loose, duplicates, contradictions, places, targets: HashMap::new() }
+        let mut story = Self {
+            trace,
+            root: root(&nodes),
+            nodes,
+            loose,
+            duplicates,
+            contradictions,
+            clocks: corrected.clocks,
+            usual: None,
+            adopted: HashMap::new(),
+            callers: HashMap::new(),
+            silent: BTreeSet::new(),
+            places,
+            targets: HashMap::new(),
+        };
+        story.adopted = strays::adopt(&story);
+        story.silent = story.silent_services();
+        story.callers = story.adopted.iter().map(|(call, stray)| (*stray, *call)).collect();
+        story
     }
 
     /// The span that the request came in by: the first without a parent, else the first of all.
     pub fn root(&self) -> Option<&Span> {
-        let tops = self.nodes.iter().filter(|node| node.parent.is_none());
-        tops.clone().find_map(|node| node.span.as_ref()).or_else(|| self.spans().next())
+        self.root.and_then(|root| self.nodes[root].span.as_ref())
+    }
+
+    /// The index of its node.
+    pub fn root_place(&self) -> Option<usize> {
+        self.root
+    }
+
+    /// When the span at `index` began and ended, never the other way round; `None` for one that was never written.
+    pub fn times(&self, index: usize) -> Option<(u64, u64)> {
+        self.nodes[index].span.as_ref().map(|span| (span.start, span.end.max(span.start)))
+    }
+
+    /// The unwritten node that may stand for the other end of the call at `index`: a guess.
+    pub(crate) fn adopted(&self, index: usize) -> Option<usize> {
+        self.adopted.get(&index).copied()
+    }
+
+    /// The call whose other end the unwritten node at `index` may stand for.
+    pub(crate) fn caller_of(&self, index: usize) -> Option<usize> {
+        self.callers.get(&index).copied()
+    }
+
+    /// When what is known of the unwritten node at `index` begins.
+    pub(crate) fn begins(&self, index: usize) -> Option<u64> {
+        let node = &self.nodes[index];
+        let of_children = node.children.iter().filter_map(|child| self.times(*child)).map(|(start, _)| start);
+        of_children.chain(node.lines.iter().filter_map(|line| line.time)).min()
     }
 
     /// The span with this id, if it was written.
@@ -179,6 +254,18 @@ impl Story {
     }
 }
 
+/// The first span without a parent, else the first of all.
+fn root(nodes: &[Node]) -> Option<usize> {
+    let is_top = |node: &Node| node.parent.is_none() && node.span.is_some();
+    let first = || nodes.iter().position(|node| node.span.is_some());
+    nodes.iter().position(is_top).or_else(first)
+}
+
+/// Whether a span says that it failed, or that its server did.
+pub(crate) fn has_failed(span: &Span) -> bool {
+    span.failed || span.number(names::STATUS).is_some_and(|status| status >= 500)
+}
+
 /// Numbers the attempts among the children of `nodes[index]`, if one of them says that it is not the first.
 fn number_attempts(nodes: &mut [Node], index: usize) {
     let resent = |node: &Node| {
@@ -207,6 +294,9 @@ fn drop_duplicates(spans: &mut Vec<Span>) -> (usize, usize) {
         (span.id, span.start, span.end, span.service.clone(), span.name.clone(), span.kind, span.parent)
     };
     spans.sort_by_cached_key(key);
+    for alike in spans.chunk_by_mut(|a, b| a.id == b.id && key(a) == key(b)).filter(|alike| alike.len() > 1) {
+        alike.sort_by_cached_key(|span| format!("{span:?}"));
+    }
     let (mut duplicates, mut contradictions) = (0, 0);
     spans.dedup_by(|later, first| {
         let is_duplicate = later.id == first.id;

@@ -21,19 +21,21 @@ use crate::verdict::Verdict;
 mod columns;
 /// The verdict, beneath the tree.
 mod foot;
+/// What stands beneath a node.
+mod items;
 /// One log line, event or link in words.
 mod notes;
 /// Pieces of text with their style, wrapped to a width.
-mod paint;
+pub(crate) mod paint;
 /// The tree, row by row.
 mod rows;
 /// One span in words.
-mod words;
+pub(crate) mod words;
 
 /// The width where there is no terminal to ask.
 pub const WIDTH: usize = 100;
 /// Nothing can be laid out in less: what is narrower breaks the lines by itself.
-const NARROWEST: usize = 48;
+const NARROWEST: usize = 40;
 /// Gaps are told one by one up to here.
 const MOST_GAPS: usize = 5;
 
@@ -44,11 +46,13 @@ pub struct Look {
     pub width: usize,
     /// Whether it shows colours.
     pub is_coloured: bool,
+    /// Whether every span has a row of its own; else many that are alike share one, and the story ends after a thousand rows.
+    pub tells_all: bool,
 }
 
 impl Default for Look {
     fn default() -> Self {
-        Self { width: WIDTH, is_coloured: false }
+        Self { width: WIDTH, is_coloured: false, tells_all: false }
     }
 }
 
@@ -92,7 +96,7 @@ pub fn render(story: &Story, look: Look) -> String {
     let columns = Columns::new(story, unit, width);
     let mut text = String::new();
     lines.into_iter().for_each(|line| write(line, look, &mut text));
-    rows::render(story, &columns, look.is_coloured, &mut text);
+    rows::render(story, &columns, look, &mut text);
     let foot = foot::render(story, &Verdict::of(story), unit, Look { width, ..look });
     if !foot.is_empty() {
         text.push('\n');
@@ -115,7 +119,7 @@ pub fn render_verdict(story: &Story, verdict: &Verdict, look: Look) -> String {
 fn write(line: Vec<Piece>, look: Look, text: &mut String) {
     let width = look.width.max(NARROWEST);
     for part in paint::wrap(line, width, width, " ") {
-        text.push_str(&paint(&part, look.is_coloured));
+        text.push_str(paint(&part, look.is_coloured).trim_end());
         text.push('\n');
     }
 }
@@ -149,7 +153,7 @@ fn head(story: &Story, unit: Unit) -> Vec<Vec<Piece>> {
 }
 
 /// The request and its answer, or the name of the span where it is no HTTP request.
-fn asked(root: &Span) -> Vec<Piece> {
+pub(crate) fn asked(root: &Span) -> Vec<Piece> {
     let Some(method) = root.text(names::METHOD) else {
         let mut pieces = vec![Piece::new(Style::Bold, visible(&root.name))];
         pieces.extend(words::outcome(root));
@@ -217,21 +221,5 @@ fn counted(count: usize, thing: &str) -> String {
 
 /// A gap in words: in the head, and at its place in the tree.
 fn tell(gap: &Gap) -> String {
-    match gap {
-        Gap::Caller(id) => format!("span {id} is not in these files: the caller's own, or never written"),
-        Gap::Span { id, parent_of, lines_of } => {
-            let named = |services: &[String]| visible(&services.join(" and "));
-            let mut text = format!("span {id} was never written:");
-            if !parent_of.is_empty() {
-                text.push_str(&format!(" parent of a span of {}", named(parent_of)));
-            }
-            if !lines_of.is_empty() {
-                let and = if parent_of.is_empty() { "" } else { "," };
-                text.push_str(&format!("{and} with lines of {}", named(lines_of)));
-            }
-            text
-        }
-        Gap::Circle(id) => format!("span {id} is its own ancestor; the circle is cut there"),
-        Gap::Spans => "no span of this trace was written: not sampled, or lost".to_owned(),
-    }
+    visible(&gap.words())
 }

@@ -4,10 +4,10 @@
 //! failed first and what failed because of it; what was left for later; how sure all of that is. Pure, without recursion, the
 //! same for any order of what was read. It judges one trace: what was done again under traces of its own is judged there.
 
+use crate::baseline::Usual;
 use crate::id::SpanId;
-use crate::names;
-use crate::span::{Kind, Span};
-use crate::story::{Node, Story};
+use crate::span::Kind;
+use crate::story::{Node, Story, has_failed};
 
 /// How sure a verdict is.
 mod certainty;
@@ -19,17 +19,16 @@ mod kinds;
 mod path;
 /// Stretches of time → shares in per cent.
 mod shares;
-/// Spans without a parent in the files, and who may have caused them.
-mod strays;
-/// One clock for all hosts.
-mod times;
+/// A story as the verdict sees it.
+mod view;
 
 pub use certainty::{Doubt, Sure};
 pub use failure::Failure;
 pub use kinds::Spent;
+pub(crate) use kinds::{of_span, told};
 pub use shares::Share;
 
-use times::View;
+use view::View;
 
 /// The short answer about one trace.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +43,8 @@ pub struct Verdict {
     pub failure: Option<Failure>,
     /// What the request left to others to do, in the order of its beginning: time after the answer is not time of the answer.
     pub later: Vec<Later>,
+    /// The request beside the others of its route, if the story was compared with them.
+    pub usual: Option<Usual>,
     /// How sure it is.
     pub sure: Sure,
     /// Why it is not surer.
@@ -79,6 +80,7 @@ impl Verdict {
             has_failed: root.and_then(|root| story.nodes[root].span.as_ref()).is_some_and(has_failed),
             failure: failure::first(&view),
             later: later(&view),
+            usual: story.usual.clone(),
             sure: certainty::of(&doubts),
             doubts,
             shares,
@@ -109,11 +111,6 @@ fn later(view: &View<'_>) -> Vec<Later> {
         .collect();
     later.sort_by_key(|(start, later)| (*start, later.span));
     later.into_iter().map(|(_, later)| later).collect()
-}
-
-/// Whether a span says that it failed, or that its server did.
-fn has_failed(span: &Span) -> bool {
-    span.failed || span.number(names::STATUS).is_some_and(|status| status >= 500)
 }
 
 /// An attempt that was not enough: another one was made after it.

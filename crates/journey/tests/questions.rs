@@ -193,7 +193,7 @@ fn check(filter: Filter, has: &[(&str, &str)], expected: &str) {
     let bits = (1 << has.len()) - 1;
     let limit = if filter.limit == 0 { 10 } else { filter.limit };
     let mut list = Traces::new(Filter { has: bits, limit, ..filter });
-    pass(&directory, Picks { has, by: None }, &mut |spans| list.take(spans));
+    pass(&directory, Picks { has, ..Picks::default() }, &mut |spans| list.take(spans));
     let found = list.finish();
     let last = |row: &traces::Row| row.trace.to_string()[28..].trim_start_matches('0').to_owned();
     assert_eq!(found.rows.iter().map(last).collect::<Vec<_>>().join(" "), expected);

@@ -152,6 +152,7 @@ fn all_of_it_reads_as_one_story() {
         start ms                                                           took ms  own ms  █ own  ░ waiting
             0.00  api POST                                                   10.00    9.00  ████░███
             5.00  └─ send deliver                                             1.00    1.00      █
+            6.00     ├┄ task queue                                            6.00              ░░░░░░
            12.00     └─ worker process deliver                                8.00    8.00           ███████
 
         verdict  90 % own work (api), 10 % outgoing call (api); how sure: high

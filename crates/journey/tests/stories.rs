@@ -105,10 +105,10 @@ fn every_line_fits_the_width_and_colours_add_nothing_else() {
     let (traces, logs) = cold_read();
     let story = story("widths", &traces, &logs);
     for width in [60, 70, 80, 100, 120, 200] {
-        let plain = render(&story, Look { width, is_coloured: false });
+        let plain = render(&story, Look { width, ..Look::default() });
         let widest = plain.lines().map(|line| line.chars().count()).max();
         assert!(widest.unwrap() <= width, "{width} columns:\n{plain}");
-        let mut coloured = render(&story, Look { width, is_coloured: true });
+        let mut coloured = render(&story, Look { width, is_coloured: true, ..Look::default() });
         assert!(coloured.contains("\x1b[1;31mfailed: connect\x1b[0m"), "{coloured}");
         while let Some((start, length)) =
             coloured.find('\x1b').and_then(|at| Some((at, coloured[at..].find('m')?)))
@@ -240,20 +240,23 @@ fn a_parent_that_was_never_written_is_named_with_what_hangs_on_it() {
             GET /api/bookings/0192f0c1-7a3e-7bbf-8d1c-0e5a4b6c7d8e → 502 (broken_response) in 2.50 ms
             trace 4bf92f3577b34da6a3ce929d0e0e4736 at 2026-11-21 22:26:40.123 UTC
             load_balancer, cache, http_server: 2 spans, 1 log line, incomplete
-            span 0000000000000003 was never written: with lines of cache
-            span 0000000000000005 was never written: parent of a span of http_server
+            the span of cache was never written, though lines in it were (0000000000000003)
+            the span, presumably of cache, that should stand above http_server was never written
+            (0000000000000005)
 
             start ms                                                           took ms  own ms  █ own  ░ waiting
                 0.00  load_balancer GET 502 failed: broken_response               2.50    2.50  ████████████████
-                      (span 0000000000000003 was never written: with lines of cache)
+                      (the span of cache was never written, though lines in it were (0000000000000003))
                 0.90     · ERROR cache panic exception.message="index out of bounds"
-                      (span 0000000000000005 was never written: parent of a span of http_server)
+                      (the span, presumably of cache, that should stand above http_server was never written
+                      │  (0000000000000005))
                 1.00  └─ http_server GET /api/bookings 500                        1.00    1.00        ███████
 
             verdict  100 % own work (load_balancer); how sure: low
             failed   first load_balancer GET 502 failed: broken_response
-            doubt    span 0000000000000003 was never written, which cache names
-            doubt    span 0000000000000005 was never written, which http_server names
+            doubt    the span of cache was never written, though lines in it were (0000000000000003)
+            doubt    the span, presumably of cache, that should stand above http_server was never written
+                     (0000000000000005)
         "#]],
     );
 }
@@ -302,7 +305,7 @@ fn lines_alone_are_a_story_too() {
             no span of this trace was written: not sampled, or lost
 
             start µs                                                           took µs  own µs  █ own  ░ waiting
-                      (span 0000000000000001 was never written: with lines of load_balancer)
+                      (the span of load_balancer was never written, though lines in it were (0000000000000001))
                 0.00     · INFO load_balancer request method=GET path=/ response_time_ms=0.5 status=200
         "#]],
     );
@@ -409,6 +412,7 @@ fn the_json_form_is_flat_and_says_its_units() {
     spans.truncate(1);
     expect![[r#"
         {
+          "clocks": [],
           "complete": true,
           "duplicate_spans": 0,
           "duration_ms": 12.41,
@@ -456,6 +460,7 @@ fn the_json_form_is_flat_and_says_its_units() {
                 "http.response.status_code": 200,
                 "url.path": "/api/bookings/0192f0c1-7a3e-7bbf-8d1c-0e5a4b6c7d8e"
               },
+              "clock_correction_ms": 0.0,
               "depth": 0,
               "duration_ms": 12.41,
               "events": [],
@@ -469,12 +474,15 @@ fn the_json_form_is_flat_and_says_its_units() {
               "service": "load_balancer",
               "span_id": "0000000000000001",
               "start_offset_ms": 0.0,
-              "status_message": ""
+              "status_message": "",
+              "written_end_unix_ns": 1795300000135866789,
+              "written_start_unix_ns": 1795300000123456789
             }
           ],
           "started_at_unix_ns": 1795300000123456789,
           "status": 200,
-          "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"
+          "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+          "waits": []
         }
     "#]].assert_eq(&(serde_json::to_string_pretty(&told).unwrap() + "\n"));
 }

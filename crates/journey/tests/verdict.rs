@@ -1,8 +1,6 @@
 //! The verdict names the culprit: made-up traces whose culprit is known, and what must hold for any trace.
 #![allow(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
-use std::time::{Duration, Instant};
-
 use expect_test::{Expect, expect};
 use journey::span::{Attributes, Kind, Span};
 use journey::text::{Look, render_verdict};
@@ -48,8 +46,8 @@ fn the_verdict_names_every_culprit() {
             missed.push(format!("{happened}: {verdict:#?}"));
         }
     }
-    println!("{} of {} culprits named", rows.len() - missed.len(), rows.len());
-    assert!(missed.is_empty(), "{}", missed.join("\n"));
+    println!("{} of {} culprits named, and how sure", rows.len() - missed.len(), rows.len());
+    assert_eq!(rows.len() - missed.len(), rows.len(), "{}", missed.join("\n"));
 }
 
 fn check(trace: &Trace, expected: &Expect) {
@@ -82,7 +80,8 @@ fn the_foot_tells_shares_failures_what_was_left_and_doubts() {
                      how sure: low
             failed   first cache GET failed: connection closed (because of it 3 spans of cache, load_balancer)
             doubt    69 % in hops that were never written
-            doubt    span 0000000000000005 was never written, which http_server names
+            doubt    the span, presumably of http_server, that should stand beneath cache was never written
+                     (0000000000000005)
         "#]],
     );
     check(
@@ -106,11 +105,11 @@ fn the_foot_tells_shares_failures_what_was_left_and_doubts() {
     check(
         &row("network gap behind a wrong clock"),
         &expect![[r#"
-            GET /x → 200 in 0.08 s (all of it: 12.02 s)
+            GET /x → 200 in 80.00 ms
             verdict  77 % network (load_balancer → cache), 16 % own work (http_server),
                      4 % database (http_server: mostly SELECT bookings), 3 % other; how sure: medium
-            doubt    the clock of cache was 5000.0 ms off, which was corrected
-            doubt    the clock of http_server was 7000.0 ms off, which was corrected
+            doubt    the clock of cache is 5000.0 ms behind load_balancer's (± 30.5): corrected
+            doubt    the clock of http_server is 12000.0 ms ahead of cache's (± 0.5): corrected
         "#]],
     );
     check(
@@ -158,17 +157,18 @@ fn nothing_but_lines_gives_no_verdict() {
 /// The parent of each span.
 type Parent = fn(u64) -> Option<u64>;
 
+/// It ends at all: quadratic work would take minutes, recursion would have no stack left. How fast it is, `benches/large.rs` tells.
 #[test]
-fn a_hundred_thousand_spans_of_any_shape_are_judged_soon() {
+fn a_hundred_thousand_spans_of_any_shape_are_judged() {
     const MANY: u64 = 100_000;
-    // Quadratic work would take minutes.
-    const SOON: Duration = Duration::from_secs(20);
-    let shapes: [(&str, Parent); 5] = [
-        ("a chain", |id| Some(id - 1).filter(|id| *id > 0)),
-        ("a chain upwards", |id| Some(id + 1).filter(|id| *id <= MANY)),
-        ("one parent", |id| Some(1).filter(|_| id > 1)),
-        ("all orphans", |id| Some(id + MANY)),
-        ("one circle", |id| Some(id % MANY + 1)),
+    let shapes: [(&str, Kind, Parent); 7] = [
+        ("a chain", Kind::Client, |id| Some(id - 1).filter(|id| *id > 0)),
+        ("a chain of messages", Kind::Consumer, |id| Some(id - 1).filter(|id| *id > 0)),
+        ("a chain of servers", Kind::Server, |id| Some(id - 1).filter(|id| *id > 0)),
+        ("a chain upwards", Kind::Client, |id| Some(id + 1).filter(|id| *id <= MANY)),
+        ("one parent", Kind::Client, |id| Some(1).filter(|_| id > 1)),
+        ("all orphans", Kind::Server, |id| Some(id + MANY)),
+        ("one circle", Kind::Client, |id| Some(id % MANY + 1)),
     ];
     let again = |id: u64| {
         Attributes::from_iter([
@@ -176,20 +176,15 @@ fn a_hundred_thousand_spans_of_any_shape_are_judged_soon() {
             ("http.request.resend_count".to_owned(), json!(id)),
         ])
     };
-    for kind in [Kind::Client, Kind::Consumer] {
-        for (shape, parent) in shapes {
-            let spans = (1..=MANY).map(|id| Span {
-                kind,
-                failed: id % 2 == 0,
-                attributes: again(id),
-                ..plain(id, parent(id), 10 * id, 10 * (2 * MANY - id) + 5)
-            });
-            let story = Story::new(TraceId::read(TRACE).unwrap(), spans.collect(), Vec::new());
-            let begun = Instant::now();
-            let verdict = Verdict::of(&story);
-            assert!(begun.elapsed() < SOON, "{shape} of {kind}: {:?}", begun.elapsed());
-            assert_eq!(sum(&verdict.shares), 100, "{shape} of {kind}");
-        }
+    for (shape, kind, parent) in shapes {
+        let spans = (1..=MANY).map(|id| Span {
+            kind,
+            failed: id % 2 == 0,
+            attributes: again(id),
+            ..plain(id, parent(id), 10 * id, 10 * (2 * MANY - id) + 5)
+        });
+        let story = Story::new(TraceId::read(TRACE).unwrap(), spans.collect(), Vec::new());
+        assert_eq!(sum(&Verdict::of(&story).shares), 100, "{shape}");
     }
 }
 

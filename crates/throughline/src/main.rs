@@ -9,6 +9,8 @@ use clap::{Parser, Subcommand, error::ErrorKind};
 
 /// One request, as a tool asks it.
 mod ask;
+/// `diff`: two requests compared, from files.
+mod diff;
 /// `errors`: what failed, from files.
 mod errors;
 /// `follow`: requests as they complete, from files that grow.
@@ -17,6 +19,8 @@ mod follow;
 mod index;
 /// `logs`: one request's log lines, from files.
 mod logs;
+/// `map`: who calls whom, from files.
+mod map;
 /// What the commands that read files share: where the files are, which trace is meant.
 mod reading;
 /// `ready`: asks a process whether it can serve.
@@ -59,6 +63,8 @@ Examples:
   throughline traces --errors --since 10m requests in which something failed
   throughline follow --slower-than 1s     requests as they complete, here the slow ones
   throughline stats                       how many requests, how many failed, how long they took
+  throughline diff 4bf92f35 5cf8a1b0      what is new, gone, slower or faster in the second request
+  throughline map --format mermaid        who calls whom
   throughline tasks                       what waits for a worker, what is dead
   throughline ready 127.0.0.1:9901 --wait 30s
                                           wait until a service can serve
@@ -85,6 +91,10 @@ enum Command {
     Follow(follow::Settings),
     /// Make the indexes by which `trace` and `logs` find one request at once in files of any size
     Index(index::Settings),
+    /// Tell who calls whom, how often, how well and how fast, from the Collector's files
+    Map(map::Settings),
+    /// Compare two requests: what is new, gone, slower or faster in the second, from the Collector's files
+    Diff(diff::Settings),
     /// Tell what a worker has to do, has done and could not do
     Tasks(tasks::Settings),
     /// Ask a service's admin address whether it can serve
@@ -115,6 +125,8 @@ fn main() -> ExitCode {
         Command::Errors(settings) => errors::run(settings),
         Command::Follow(settings) => follow::run(settings),
         Command::Index(settings) => index::run(settings),
+        Command::Map(settings) => map::run(settings),
+        Command::Diff(settings) => diff::run(settings),
         Command::Tasks(settings) => tasks::run(settings),
         Command::Ready(settings) => ready::run(&settings),
         Command::LoadBalancer(settings) => load_balancer::run(settings),

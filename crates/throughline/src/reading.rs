@@ -18,7 +18,7 @@ mod progress;
 /// What `traces` and `follow` share.
 mod which;
 
-pub(crate) use everything::{Source, Told, answer as answer_all, parse_moment};
+pub(crate) use everything::{Source, Told, answer as answer_all, parse_moment, read as read_all};
 pub(crate) use patience::{Outcome, search};
 pub(crate) use progress::Progress;
 pub(crate) use which::Which;
@@ -38,6 +38,9 @@ pub(crate) struct Question {
     /// How long to wait for what is still on its way
     #[arg(long, env = "THROUGHLINE_WAIT", value_name = "DURATION", default_value = "2s", value_parser = service::parse_duration)]
     pub(crate) wait: Duration,
+    /// Whether spans are also wanted as they were written.
+    #[arg(skip)]
+    pub(crate) keeps_written: bool,
 }
 
 /// The places that were named, else the first usual one that is there.
@@ -60,16 +63,28 @@ pub(crate) fn answer(
     question: Question,
     tell: impl FnOnce(Search, TraceId) -> anyhow::Result<ExitCode>,
 ) -> ExitCode {
-    let told = places(question.from).and_then(|from| match search(&question.id, from, question.wait)? {
+    let Question { id, from, wait, keeps_written } = question;
+    answer_each(&[id], from, wait, keeps_written, |search, traces| tell(search, traces[0]))
+}
+
+/// The same for several traces: `tell` gets one for each of `wanted`.
+pub(crate) fn answer_each(
+    wanted: &[Wanted],
+    from: Vec<PathBuf>,
+    wait: Duration,
+    keeps_written: bool,
+    tell: impl FnOnce(Search, Vec<TraceId>) -> anyhow::Result<ExitCode>,
+) -> ExitCode {
+    let told = places(from).and_then(|from| match search(wanted, from, wait, keeps_written)? {
         Outcome::Nothing(place) => {
             complain(&place);
             Ok(ExitCode::from(1))
         }
-        Outcome::Found(search, trace) => {
+        Outcome::Found(search, traces) => {
             if let Some(remark) = remark(&search) {
                 complain(&remark);
             }
-            tell(*search, trace)
+            tell(*search, traces)
         }
     });
     told.unwrap_or_else(|error| {
@@ -139,5 +154,6 @@ pub(crate) fn look() -> journey::text::Look {
     journey::text::Look {
         width: size.map_or(journey::text::WIDTH, |size| usize::from(size.ws_col)),
         is_coloured: !is_set("NO_COLOR") && (is_forced || out.is_terminal()),
+        ..journey::text::Look::default()
     }
 }

@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
+use journey::baseline::{Baseline, Usual};
+use journey::text::Look;
 use journey::{Runs, Search, Story, TraceId, Verdict};
 
 use crate::reading::{self, Outcome};
@@ -17,18 +19,31 @@ const FAILED_ON: u8 = 3;
 
 /// What can be told to `trace`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = ROWS)]
 pub(crate) struct Settings {
     #[command(flatten)]
     question: reading::Question,
     /// Only this trace: not what was done for the request again later, under traces of its own, nor whose request it was
     #[arg(long, env = "THROUGHLINE_NO_LINKS")]
     no_links: bool,
+    /// Every span: otherwise, of more than 20 siblings that are alike the first 10 have rows, and the story ends after 1000
+    #[arg(long, env = "THROUGHLINE_ALL")]
+    all: bool,
     /// For programs: one JSON object
     #[arg(long, env = "THROUGHLINE_JSON")]
     json: bool,
+    /// For other programs: its spans, and those of the traces that it goes on in, as OTLP/JSON, nothing left out; one export
+    /// request a line (usually one line: a new one is begun after 4 MiB), for `/v1/traces` of any Collector or Jaeger
+    /// (`curl -H 'content-type: application/json' --data-binary @-`), or to upload in Jaeger's page
+    #[arg(long, env = "THROUGHLINE_OTLP", conflicts_with_all = ["json", "verdict"])]
+    otlp: bool,
     /// Only the verdict: where the time went, what failed first, what was left for later, how sure that is
     #[arg(long, env = "THROUGHLINE_VERDICT")]
     verdict: bool,
+    /// Compare it with the usual: p50 and p95 of the other requests of its route in the files, and what is the most above
+    /// them. Reads all spans once more; standard input cannot be
+    #[arg(long, env = "THROUGHLINE_BASELINE")]
+    baseline: bool,
     /// For scripts: exit with 3 if the answer failed (`error`), or took longer than a duration (`slower-than=200ms`);
     /// may be repeated, or both separated by a comma
     #[arg(
@@ -39,6 +54,13 @@ pub(crate) struct Settings {
     )]
     fail_on: Vec<FailOn>,
 }
+
+const ROWS: &str = "\
+Beneath what was asked stands a row for each span: when it began, how long it took, how much of that was its own, and where in \
+the whole it lies. Rows with `┄` are waits of which no span tells: of a request on its way to who answers it, of the answer on \
+its way back (`network`), of a message until a worker takes it (`task queue`); from 1 ms and 1 % of the request's time on. \
+Clocks of hosts that contradict their callers are corrected, and the story says so; `--json` has the times as they were written \
+as well. Exit codes: 0 found, 1 not found, 2 trouble, 3 found and what `--fail-on` names is the case, 64 usage.";
 
 /// What a script wants to hear of by the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,17 +96,48 @@ impl FailOn {
 
 /// Tells the story.
 pub(crate) fn run(settings: Settings) -> ExitCode {
-    reading::answer(settings.question, |search, trace| {
-        let (story, runs) = with_links(search, trace, !settings.no_links)?;
+    let from = settings.question.from.clone();
+    let question = reading::Question { keeps_written: settings.otlp, ..settings.question };
+    reading::answer(question, |mut search, trace| {
+        let (mut story, runs) = with_links(&mut search, trace, !settings.no_links)?;
+        if settings.baseline && !settings.otlp {
+            story.usual = usual(&story, from)?;
+        }
         let verdict = Verdict::of(&story);
+        if settings.otlp {
+            let traces: Vec<TraceId> =
+                std::iter::once(&story).chain(&runs.stories).map(|story| story.trace).collect();
+            let lines = search.otlp(&traces);
+            ensure!(
+                !lines.is_empty(),
+                "no span of this trace was written: there is nothing for OTLP to hold"
+            );
+            reading::print(&lines)?;
+            return exit_code(&settings.fail_on, &verdict);
+        }
+        let look = Look { tells_all: settings.all, ..reading::look() };
         reading::print(&match (settings.json, settings.verdict) {
             (true, true) => journey::json::render_verdict(&story, &verdict) + "\n",
             (true, false) => journey::json::render_all(&story, &runs) + "\n",
-            (false, true) => journey::text::render_verdict(&story, &verdict, reading::look()),
-            (false, false) => journey::text::render_all(&story, &runs, reading::look()),
+            (false, true) => journey::text::render_verdict(&story, &verdict, look),
+            (false, false) => journey::text::render_all(&story, &runs, look),
         })?;
         exit_code(&settings.fail_on, &verdict)
     })
+}
+
+/// `story` beside the other requests of its route in the files and directories `from`; `None` if it has no span.
+///
+/// # Errors
+/// Standard input was read already; a place cannot be read.
+fn usual(story: &Story, from: Vec<PathBuf>) -> anyhow::Result<Option<Usual>> {
+    ensure!(
+        from.iter().all(|place| place.as_os_str() != "-"),
+        "`--baseline` reads everything once more, which standard input cannot be: name files or directories with `--from PATH`"
+    );
+    let Some(mut baseline) = Baseline::new(story) else { return Ok(None) };
+    reading::read_all(reading::places(from)?, Baseline::picks(), &mut |spans| baseline.take(spans))?;
+    Ok(Some(baseline.finish()))
 }
 
 /// What `verdict` means to a script that wants to hear of `fail_on`.
@@ -109,14 +162,14 @@ pub(crate) fn story_of(
     services: &[&str],
     wait: Duration,
 ) -> anyhow::Result<Option<String>> {
-    let (begun, wanted) = (Instant::now(), id.parse()?);
+    let (begun, wanted) = (Instant::now(), [id.parse()?]);
     loop {
         // It waits for what may be on its way; whoever acts on a request later is not missed by then.
         let left = wait.saturating_sub(begun.elapsed());
-        let Outcome::Found(search, trace) = reading::search(&wanted, from.to_vec(), left)? else {
+        let Outcome::Found(mut search, traces) = reading::search(&wanted, from.to_vec(), left, false)? else {
             return Ok(None);
         };
-        let (story, runs) = with_links(*search, trace, true)?;
+        let (story, runs) = with_links(&mut search, traces[0], true)?;
         let told = story.services();
         if services.iter().all(|service| told.contains(service)) || begun.elapsed() >= wait {
             return Ok(Some(journey::text::render_all(&story, &runs, reading::look())));
@@ -125,7 +178,7 @@ pub(crate) fn story_of(
 }
 
 /// The story, and those that it goes on in or goes on from.
-fn with_links(mut search: Search, trace: TraceId, wanted: bool) -> anyhow::Result<(Story, Runs)> {
+fn with_links(search: &mut Search, trace: TraceId, wanted: bool) -> anyhow::Result<(Story, Runs)> {
     let mut stories = vec![search.story(trace)];
     let mut runs = if wanted { search.runs(trace)? } else { Runs::default() };
     stories.append(&mut runs.stories);

@@ -11,11 +11,12 @@ use memchr::memmem;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Brief, LONGEST_TEXT, MOST_HAS, Picks, What};
+use super::{Brief, LONGEST_TEXT, MOST_HAS, Peer, Picks, What};
 use crate::id::{SpanId, TraceId};
 use crate::names;
 use crate::objects;
 use crate::span::Kind;
+use crate::verdict::{self, Spent};
 
 /// Adds the spans of `line` to `found`; `false` if something in it could not be understood. A line of something else,
 /// as log lines and metrics, is only looked at from outside.
@@ -174,8 +175,24 @@ impl Written<'_> {
                 _ => bits,
             }),
             by: picks.by.as_ref().filter(|_| enters).and_then(|name| value(name)).map(|text| cut(&text)),
+            spent: if picks.spent {
+                self.spent(kind, attributes.unwrap_or(&Attributes::default()))
+            } else {
+                None
+            },
             what: what.map(Box::new),
+            peer: attributes
+                .filter(|_| picks.peers)
+                .and_then(|attributes| peer(kind, attributes))
+                .map(Box::new),
         })
+    }
+
+    fn spent(&self, kind: Kind, attributes: &Attributes<'_>) -> Option<Spent> {
+        let name = self.name.text().unwrap_or_default();
+        let text = |names: &[&str]| attributes.text(names);
+        let (database, in_use) = (text(names::DATABASE), text(&[names::POOL_IN_USE]));
+        verdict::told(&name, kind, database, in_use, text(&[names::CACHE_RESULT]))
     }
 
     fn what(&self, failed: bool) -> What {
@@ -208,6 +225,34 @@ impl Written<'_> {
             what.message = message.or_else(|| of_exception(names::EXCEPTION_MESSAGE)).map(|text| cut(&text));
         }
         what
+    }
+}
+
+/// Whom a span of this kind asks, or where the message came from that it acts on.
+fn peer(kind: Kind, attributes: &Attributes<'_>) -> Option<Peer> {
+    let address = || {
+        let (host, port) =
+            names::PEER.iter().find_map(|(host, port)| Some((attributes.text(&[host])?, port)))?;
+        let port = attributes.text(&[port]).map(|port| format!(":{port}")).unwrap_or_default();
+        Some(format!("{host}{port}"))
+    };
+    match kind {
+        Kind::Client => match attributes.text(names::DATABASE) {
+            Some(system) => {
+                let address = address().map(|address| format!(" {address}")).unwrap_or_default();
+                Some(Peer::Database(cut(&format!("{system}{address}"))))
+            }
+            None => {
+                let named = attributes.text(names::PEER_SERVICE).map(Cow::into_owned);
+                named.or_else(address).map(|name| Peer::Address(cut(&name)))
+            }
+        },
+        Kind::Producer | Kind::Consumer => {
+            let queue =
+                attributes.text(names::MESSAGE_KIND).or_else(|| attributes.text(names::MESSAGE_SYSTEM));
+            queue.map(|name| Peer::Queue(cut(&name)))
+        }
+        Kind::Internal | Kind::Server => None,
     }
 }
 

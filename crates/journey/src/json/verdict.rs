@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::baseline::{Deviation, Usual};
 use crate::json::milliseconds;
 use crate::verdict::{Failure, Later, Share, Spent, Sure, Verdict};
 
@@ -12,6 +13,7 @@ pub(super) struct Form {
     shares: Vec<ShareForm>,
     failure: Option<FailureForm>,
     later: Vec<LaterForm>,
+    usual: Option<UsualForm>,
     sure: Sure,
     doubts: Vec<String>,
 }
@@ -47,6 +49,28 @@ struct LaterForm {
     shares: Vec<ShareForm>,
 }
 
+#[derive(Serialize)]
+struct UsualForm {
+    service: String,
+    place: String,
+    route: Option<String>,
+    requests: u64,
+    few: bool,
+    p50_ms: f64,
+    p95_ms: f64,
+    times_p95: Option<f64>,
+    most: Option<DeviationForm>,
+}
+
+#[derive(Serialize)]
+struct DeviationForm {
+    service: String,
+    spent: Spent,
+    duration_ms: f64,
+    p50_ms: f64,
+    p95_ms: f64,
+}
+
 pub(super) fn form(verdict: &Verdict) -> Form {
     Form {
         duration_ms: verdict.took.map(milliseconds),
@@ -54,6 +78,7 @@ pub(super) fn form(verdict: &Verdict) -> Form {
         shares: shares(&verdict.shares),
         failure: verdict.failure.as_ref().map(failure),
         later: verdict.later.iter().map(later).collect(),
+        usual: verdict.usual.as_ref().map(usual),
         sure: verdict.sure,
         doubts: verdict.doubts.iter().map(|doubt| doubt.words()).collect(),
     }
@@ -94,5 +119,26 @@ fn later(later: &Later) -> LaterForm {
         failed: later.has_failed,
         duration_ms: milliseconds(later.took),
         shares: shares(&later.shares),
+    }
+}
+
+fn usual(usual: &Usual) -> UsualForm {
+    let deviation = |most: &Deviation| DeviationForm {
+        service: most.service.clone(),
+        spent: most.spent,
+        duration_ms: milliseconds(most.took),
+        p50_ms: milliseconds(most.p50),
+        p95_ms: milliseconds(most.p95),
+    };
+    UsualForm {
+        service: usual.route.service.clone(),
+        place: usual.route.place.clone(),
+        route: usual.route.route.clone(),
+        requests: usual.requests,
+        few: usual.are_few(),
+        p50_ms: milliseconds(usual.p50),
+        p95_ms: milliseconds(usual.p95),
+        times_p95: Some(usual.took as f64 / usual.p95 as f64).filter(|_| usual.p95 > 0),
+        most: usual.most.as_ref().map(deviation),
     }
 }

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::{Found, Search};
+use crate::cut::Cut;
 use crate::id::TraceId;
 use crate::index::Keys;
 use crate::input::Unreadable;
@@ -29,19 +30,20 @@ impl Search {
         let (mut known, mut left_out) = (BTreeSet::new(), BTreeSet::new());
         let goes_on_from = self.found.spans.iter().filter(of_trace).flat_map(Span::goes_on_from);
         learn(&mut known, &mut left_out, trace, self.found.goes_on.iter().copied().chain(goes_on_from));
-        let mut found = Found::default();
+        let mut found = Found { cut: self.found.cut.take(), ..Found::default() };
         for _ in 0..MOST_ROUNDS {
             if known.is_empty() {
                 break;
             }
             let before = known.len();
-            found = self.read_again(trace, &known)?;
+            found = self.read_again(trace, &known, found.cut.take())?;
             let goes_on_from = found.spans.iter().flat_map(Span::goes_on_from);
             learn(&mut known, &mut left_out, trace, found.goes_on.iter().copied().chain(goes_on_from));
             if known.len() == before {
                 break;
             }
         }
+        self.found.cut = found.cut.take();
         let mut stories: Vec<Story> = known
             .iter()
             .map(|run| found.story(*run))
@@ -51,10 +53,16 @@ impl Search {
         Ok(Runs { stories, left_out })
     }
 
-    /// What belongs to these traces, and which others go on from them or from `trace`.
-    fn read_again(&mut self, trace: TraceId, wanted: &BTreeSet<TraceId>) -> Result<Found, Unreadable> {
+    /// What belongs to these traces, and which others go on from them or from `trace`; what is kept as it was written is
+    /// added to `cut`.
+    fn read_again(
+        &mut self,
+        trace: TraceId,
+        wanted: &BTreeSet<TraceId>,
+        cut: Option<Cut>,
+    ) -> Result<Found, Unreadable> {
         let needles = Needles::of_traces(wanted.iter().chain([&trace]));
-        let mut found = Found::default();
+        let mut found = Found { cut, ..Found::default() };
         self.input.rewind();
         self.input.look_for(wanted.iter().chain([&trace]).map(|one| Keys::of(*one)).collect());
         self.input.read(&mut |block, is_ended| {

@@ -25,6 +25,16 @@ impl Durations {
         self.extent = Some((min.min(nanoseconds), max.max(nanoseconds)));
     }
 
+    /// Counts all of `others` as well.
+    pub fn add_all(&mut self, others: &Self) {
+        for (bucket, count) in &others.buckets {
+            *self.buckets.entry(*bucket).or_default() += count;
+        }
+        self.count += others.count;
+        let widest = |a: (u64, u64), b: (u64, u64)| (a.0.min(b.0), a.1.max(b.1));
+        self.extent = self.extent.into_iter().chain(others.extent).reduce(widest);
+    }
+
     /// How many there are.
     pub fn count(&self) -> u64 {
         self.count
@@ -102,6 +112,17 @@ mod tests {
         assert_eq!(of(&[7]).quantile(0.5), Some(7));
         assert_eq!(of(&[0, 0]).quantile(0.99), Some(0));
         assert_eq!(of(&[u64::MAX]).quantile(0.5), Some(u64::MAX));
+    }
+
+    #[test]
+    fn two_counts_become_one() {
+        let mut counted = of(&[5, 700]);
+        counted.add_all(&of(&[]));
+        counted.add_all(&of(&[1, 700, 9]));
+        assert_eq!(counted, of(&[1, 5, 9, 700, 700]));
+        let mut none = of(&[]);
+        none.add_all(&of(&[3]));
+        assert_eq!(none, of(&[3]));
     }
 
     #[test]

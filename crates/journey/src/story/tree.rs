@@ -40,6 +40,8 @@ fn node(id: SpanId, span: Option<Span>) -> Node {
         span,
         parent: None,
         children: Vec::new(),
+        moved: 0,
+        as_written: None,
         depth: 0,
         is_cut: false,
         own: 0,
@@ -83,7 +85,8 @@ fn begins(nodes: &[Node], index: usize) -> u64 {
 }
 
 /// Sorts the nodes into the story's order and makes all indices follow.
-fn in_order(mut nodes: Vec<Node>) -> Vec<Node> {
+pub(super) fn in_order(mut nodes: Vec<Node>) -> Vec<Node> {
+    nodes.iter_mut().for_each(|node| node.children.clear());
     for index in 0..nodes.len() {
         if let Some(parent) = nodes[index].parent {
             nodes[parent].children.push(index);

@@ -1,6 +1,6 @@
 //! Numbers, bars and widths: one unit for the whole story, so that a column can be compared at a glance.
 
-use crate::story::{Node, Story};
+use crate::story::Story;
 
 /// What every time of one story is counted in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +56,11 @@ impl Unit {
 /// On a very wide terminal the numbers stay where the eye still finds the row that they belong to.
 const WIDEST_TREE: usize = 80;
 
+/// In less, there is no room for own times.
+const OWN_FROM: usize = 56;
+/// A tree is not squeezed into less.
+const NARROWEST_TREE: usize = 16;
+
 /// Where each column lies, and what stands in it.
 #[derive(Debug)]
 pub(super) struct Columns {
@@ -79,15 +84,18 @@ impl Columns {
         let times = story.spans().map(|span| span.start).chain(story.lines().filter_map(|line| line.time));
         let start = widest(&mut times.map(|time| unit.offset(time, zero))).max(label("start"));
         let took = widest(&mut story.spans().map(|span| unit.write(span.duration()))).max(label("took"));
-        let own = widest(&mut story.nodes.iter().map(|node| unit.write(node.own))).max(label("own"));
+        let own = match width {
+            ..OWN_FROM => 0,
+            _ => widest(&mut story.nodes.iter().map(|node| unit.write(node.own))).max(label("own")),
+        };
         let bar = match width {
             0..70 => 0,
             70..95 => 12,
             95..130 => 16,
             _ => 32,
         };
-        let gaps = if bar > 0 { 8 } else { 6 };
-        let tree = width.saturating_sub(start + took + own + bar + gaps).clamp(16, WIDEST_TREE);
+        let gaps = 2 * (2 + usize::from(bar > 0) + usize::from(own > 0));
+        let tree = width.saturating_sub(start + took + own + bar + gaps).clamp(NARROWEST_TREE, WIDEST_TREE);
         Self { unit, zero, end, start, tree, took, own, bar, width }
     }
 
@@ -100,17 +108,18 @@ impl Columns {
         self.unit.offset(time, self.zero)
     }
 
-    /// Where in the whole the time of `node` lies: `█` where it is its own, `░` where it waited for what it caused.
-    pub(super) fn bar(&self, story: &Story, index: usize) -> String {
-        let node: &Node = &story.nodes[index];
-        let Some(span) = node.span.as_ref().filter(|_| self.bar > 0) else { return String::new() };
+    /// Where in the whole the time from `start` to `end` lies: `░` in `stretches`, which are in order, where something was waited for,
+    /// `█` elsewhere.
+    pub(super) fn bar(&self, stretches: &[(u64, u64)], (start, end): (u64, u64)) -> String {
+        if self.bar == 0 {
+            return String::new();
+        }
         let total = u128::from(self.end - self.zero).max(1);
         let cells = self.bar as u128;
         let cell = |time: u64| u128::from(time.saturating_sub(self.zero)) * cells / total;
-        let first = cell(span.start).min(cells - 1);
+        let first = cell(start).min(cells - 1);
         let last =
-            (u128::from(span.end.saturating_sub(self.zero)) * cells).div_ceil(total).clamp(first + 1, cells);
-        let stretches = story.cover(index).stretches;
+            (u128::from(end.saturating_sub(self.zero)) * cells).div_ceil(total).clamp(first + 1, cells);
         let mut bar = " ".repeat(first as usize);
         // Stretches and cells are both in order: one walk over them.
         let mut next = 0;

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use crate::baseline::{Deviation, Usual};
 use crate::escape::visible;
 use crate::span::Span;
 use crate::story::Story;
@@ -39,6 +40,7 @@ pub(super) fn render(story: &Story, verdict: &Verdict, unit: Unit, look: Look) -
     if let Some(more) = verdict.later.len().checked_sub(MOST_LATER).filter(|more| *more > 0) {
         lines.push(("later", vec![Piece::plain(format!("and {more} more"))]));
     }
+    lines.extend(verdict.usual.as_ref().map(|one| ("usual", usual(one, unit))));
     let told = verdict.doubts.iter().take(MOST_LATER);
     lines.extend(told.map(|doubt| ("doubt", vec![Piece::new(Style::Warn, visible(&doubt.words()))])));
     let mut text = String::new();
@@ -73,7 +75,7 @@ fn words_of(story: &Story, share: &Share) -> String {
     let mut whose = visible(if share.service.is_empty() { "service not named" } else { &share.service });
     let peer = || span.and_then(words::peer).map(|peer| visible(&peer));
     match share.spent {
-        Spent::Own | Spent::TaskQueue => {}
+        Spent::Own | Spent::TaskQueue | Spent::CacheWait | Spent::SharedFetch => {}
         Spent::Network | Spent::Unaccounted => {
             let to = share.to.as_deref().map(visible).filter(|to| !to.is_empty());
             whose.extend(to.or_else(peer).map(|to| format!(" → {to}")));
@@ -137,6 +139,40 @@ fn later(story: &Story, later: &Later, unit: Unit) -> Vec<Piece> {
     pieces.push(Piece::plain(format!("in {}:", unit.with_name(later.took))));
     if !later.shares.is_empty() {
         pieces.extend(shares(story, &later.shares, ""));
+    }
+    pieces
+}
+
+/// The request beside the others of its route.
+fn usual(usual: &Usual, unit: Unit) -> Vec<Piece> {
+    let Usual { route, requests, took, p50, p95, most } = usual;
+    let further = route.route.iter().map(|route| format!(" ({})", visible(route)));
+    let like =
+        format!("{}{} of {}", visible(&route.place), further.collect::<String>(), visible(&route.service));
+    let quantiles = format!("p50 {}, p95 {}", unit.with_name(*p50), unit.with_name(*p95));
+    let others = format!("{requests} like it, {like}");
+    let (style, beside) = match requests {
+        0 => {
+            return vec![Piece::new(
+                Style::Warn,
+                format!("no other request like it is in the files: {like}"),
+            )];
+        }
+        _ if usual.are_few() => (Style::Warn, format!("only {others}: too few to tell;")),
+        _ if took > p95 && *p95 > 0 => {
+            (Style::Bad, format!("{:.1} times the p95 of {others}:", *took as f64 / *p95 as f64))
+        }
+        _ if took > p95 => (Style::Bad, format!("above the p95 of {others}:")),
+        _ if took > p50 => (Style::Plain, format!("between p50 and p95 of {others}:")),
+        _ => (Style::Good, format!("no slower than half of {others}:")),
+    };
+    let mut pieces = vec![Piece::new(style, beside), Piece::plain(quantiles)];
+    if let Some(Deviation { service, spent, took, p50, p95 }) = most {
+        let [took, p50, p95] = [took, p50, p95].map(|time| unit.with_name(*time));
+        let (spent, service) = (spent.words(), visible(service));
+        pieces.push(Piece::plain(format!(
+            "(most above it: {spent} of {service} {took}, p50 {p50}, p95 {p95})"
+        )));
     }
     pieces
 }

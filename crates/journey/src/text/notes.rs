@@ -6,7 +6,7 @@ use crate::escape::visible;
 use crate::line::Line;
 use crate::names;
 use crate::span::{Event, Kind, Link, Span, plain};
-use crate::story::Story;
+use crate::story::{Clock, Story};
 use crate::text::columns::Unit;
 use crate::text::paint::{Piece, Style};
 
@@ -94,6 +94,11 @@ pub(super) fn event(event: &Event) -> Vec<Piece> {
     let told = event.attributes.iter().filter(|(name, _)| *name != names::EXCEPTION_STACKTRACE);
     pieces.extend(told.map(|(name, value)| field(name.strip_prefix(&prefix).unwrap_or(name), value)));
     pieces
+}
+
+/// That its times, and those of all that its process wrote, were moved.
+pub(super) fn clock(clock: &Clock) -> Vec<Piece> {
+    visible(&clock.words()).split(' ').map(|word| Piece::new(Style::Warn, word)).collect()
 }
 
 /// Where a link leads.

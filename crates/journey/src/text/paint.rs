@@ -1,8 +1,10 @@
 //! Pieces of text with their style, wrapped to a width, painted or plain.
 
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
 /// What a piece of text is, as far as its look tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Style {
+pub(crate) enum Style {
     Plain,
     Bold,
     Dim,
@@ -15,17 +17,17 @@ pub(super) enum Style {
 
 /// Text that is not broken, as long as it fits a line by itself. Already escaped.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Piece {
-    pub(super) style: Style,
-    pub(super) text: String,
+pub(crate) struct Piece {
+    pub(crate) style: Style,
+    pub(crate) text: String,
 }
 
 impl Piece {
-    pub(super) fn new(style: Style, text: impl Into<String>) -> Self {
+    pub(crate) fn new(style: Style, text: impl Into<String>) -> Self {
         Self { style, text: text.into() }
     }
 
-    pub(super) fn plain(text: impl Into<String>) -> Self {
+    pub(crate) fn plain(text: impl Into<String>) -> Self {
         Self::new(Style::Plain, text)
     }
 }
@@ -34,7 +36,7 @@ impl Piece {
 const SERVICES: [&str; 5] = ["36", "35", "34", "32", "33"];
 
 /// The pieces in a row, with what a terminal needs for their colours if `is_coloured`.
-pub(super) fn paint(pieces: &[Piece], is_coloured: bool) -> String {
+pub(crate) fn paint(pieces: &[Piece], is_coloured: bool) -> String {
     let mut text = String::new();
     for piece in pieces {
         let code = match piece.style {
@@ -56,13 +58,14 @@ pub(super) fn paint(pieces: &[Piece], is_coloured: bool) -> String {
     text
 }
 
-pub(super) fn width_of(text: &str) -> usize {
-    text.chars().count()
+/// Columns that `text` takes on a terminal: a wide letter takes two, a combining one none.
+pub(crate) fn width_of(text: &str) -> usize {
+    text.width()
 }
 
 /// Puts `pieces` into lines, `between` them where they stand on one line: the first of `first` columns, the others of
 /// `others`. A piece that is longer than a whole line is broken where the line ends.
-pub(super) fn wrap(pieces: Vec<Piece>, first: usize, others: usize, between: &str) -> Vec<Vec<Piece>> {
+pub(crate) fn wrap(pieces: Vec<Piece>, first: usize, others: usize, between: &str) -> Vec<Vec<Piece>> {
     let mut lines = vec![Vec::new()];
     let mut left = first;
     for piece in pieces {
@@ -84,12 +87,14 @@ pub(super) fn wrap(pieces: Vec<Piece>, first: usize, others: usize, between: &st
         }
         let mut rest: Vec<char> = piece.text.chars().collect();
         while !rest.is_empty() {
-            if left == 0 {
+            let at = break_at(&rest, left);
+            if at == 0 && left < others.max(1) {
                 lines.push(Vec::new());
                 left = others.max(1);
+                continue;
             }
-            let part: String = rest.drain(..break_at(&rest, left)).collect();
-            left = if rest.is_empty() { left - width_of(&part) } else { 0 };
+            let part: String = rest.drain(..at.max(1)).collect();
+            left = if rest.is_empty() { left.saturating_sub(width_of(&part)) } else { 0 };
             lines.last_mut().expect("there is always a line to write on").push(Piece::new(piece.style, part));
         }
     }
@@ -98,9 +103,15 @@ pub(super) fn wrap(pieces: Vec<Piece>, first: usize, others: usize, between: &st
 
 /// How many of `letters` to put on a line of `width`: up to its last space, if one is in its second half.
 fn break_at(letters: &[char], width: usize) -> usize {
-    if letters.len() <= width {
-        return letters.len();
+    let mut used = 0;
+    let fits = letters.iter().take_while(|letter| {
+        used += letter.width().unwrap_or(0);
+        used <= width
+    });
+    let fits = fits.count();
+    if fits == letters.len() {
+        return fits;
     }
-    let last_space = letters[..width].iter().rposition(|letter| *letter == ' ').filter(|at| *at >= width / 2);
-    last_space.map_or(width, |at| at + 1)
+    let last_space = letters[..fits].iter().rposition(|letter| *letter == ' ').filter(|at| *at >= fits / 2);
+    last_space.map_or(fits, |at| at + 1)
 }

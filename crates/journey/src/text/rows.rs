@@ -1,60 +1,59 @@
-//! The tree, row by row, without recursion. A tree that is deeper than the page is wide keeps its innermost branches.
+//! The tree, row by row, without recursion. A tree that is deeper than the page is wide keeps its innermost branches; of a story of
+//! very many rows the first [`MOST_ROWS`] are written.
 
 use std::collections::HashMap;
 
-use crate::line::Line;
-use crate::names;
-use crate::span::{Event, Kind, Link, Span};
-use crate::story::{Node, Story};
+use crate::escape::visible;
+use crate::story::{Story, Wait, Waited};
 use crate::text::columns::Columns;
+use crate::text::items::{Alike, Item, Items, Level};
 use crate::text::paint::{Piece, Style, paint, width_of, wrap};
-use crate::text::{notes, notes::Around, tell, words};
+use crate::text::{Look, counted, notes, notes::Around, tell, words};
 
-/// More requests to next hops than this are not looked through for what a line repeats.
-const MOST_ASKED: usize = 8;
+/// Rows of the tree, notes beneath them apart.
+const MOST_ROWS: usize = 1000;
 
-/// What stands beneath a node, or at the top.
-enum Item<'s> {
-    Node(usize),
-    Line(&'s Line),
-    Event(&'s Event),
-    Link(&'s Link),
-}
-
-/// A node whose items are being written.
-struct Level<'s> {
-    node: Option<usize>,
-    items: std::vec::IntoIter<Item<'s>>,
-    nodes_left: usize,
-    /// What the node's span asked of next hops, the first few.
-    asked: Vec<&'s Span>,
-}
-
-/// Writes the table's head and every row of `story` to `text`.
-pub(super) fn render(story: &Story, columns: &Columns, is_coloured: bool, text: &mut String) {
+/// Writes the table's head and the rows of `story` to `text`.
+pub(super) fn render(story: &Story, columns: &Columns, look: Look, text: &mut String) {
     let services =
         story.services().into_iter().enumerate().map(|(number, service)| (service, number)).collect();
-    let mut page = Page { story, columns, is_coloured, text, services };
+    let items = Items::new(story, look.tells_all);
+    let mut page = Page { story, columns, is_coloured: look.is_coloured, text, services };
     let root = story.root();
+    let (mut rows, mut spans_told) = (0, 0);
     page.head();
-    let mut levels = vec![top(story)];
+    let mut levels = vec![items.top()];
     while let Some(level) = levels.last_mut() {
         let Some(item) = level.items.next() else {
             levels.pop();
             continue;
         };
+        if item.is_row() {
+            if rows == MOST_ROWS && !look.tells_all {
+                page.rest(story.spans().count() - spans_told);
+                break;
+            }
+            rows += 1;
+            level.nodes_left -= 1;
+        }
         let within = level.node.and_then(|node| story.nodes[node].span.as_ref());
         match item {
             Item::Node(index) => {
-                level.nodes_left -= 1;
+                spans_told += usize::from(story.nodes[index].span.is_some());
                 page.node(index, &levels);
-                levels.push(beneath(story, index));
+                levels.push(items.beneath(index));
+            }
+            Item::Wait(wait) => page.wait(&wait, &levels),
+            Item::Alike(alike) => {
+                spans_told += alike.spans;
+                page.alike(&alike, &levels);
             }
             Item::Line(line) => {
                 let pieces = notes::line(line, Around { span: within, asked: &level.asked, root });
                 page.note(line.time, pieces, &levels);
             }
             Item::Event(event) => page.note(Some(event.time), notes::event(event), &levels),
+            Item::Clock(clock) => page.note(None, notes::clock(clock), &levels),
             Item::Link(link) => {
                 if let Some(span) = within {
                     page.note(None, notes::link(story, span, link), &levels);
@@ -62,56 +61,6 @@ pub(super) fn render(story: &Story, columns: &Columns, is_coloured: bool, text: 
             }
         }
     }
-}
-
-fn top(story: &Story) -> Level<'_> {
-    let tops = story.nodes.iter().enumerate().filter(|(_, node)| node.parent.is_none());
-    let mut items: Vec<(Option<u64>, Item<'_>)> =
-        tops.map(|(index, _)| (begins(story, index), Item::Node(index))).collect();
-    items.extend(story.loose.iter().map(|line| (line.time, Item::Line(line))));
-    level(None, items, Vec::new())
-}
-
-fn beneath(story: &Story, index: usize) -> Level<'_> {
-    let node: &Node = &story.nodes[index];
-    let span = node.span.as_ref();
-    let mut items: Vec<(Option<u64>, Item<'_>)> = Vec::new();
-    items.extend(span.into_iter().flat_map(|span| &span.links).map(|link| (Some(0), Item::Link(link))));
-    items.extend(node.children.iter().map(|child| (begins(story, *child), Item::Node(*child))));
-    items.extend(node.lines.iter().map(|line| (line.time, Item::Line(line))));
-    items.extend(
-        span.into_iter().flat_map(|span| &span.events).map(|event| (Some(event.time), Item::Event(event))),
-    );
-    let children = node.children.iter().filter_map(|child| story.nodes[*child].span.as_ref());
-    let asked = children.filter(|child| child.kind == Kind::Client && child.text(names::METHOD).is_some());
-    level(Some(index), items, asked.take(MOST_ASKED).collect())
-}
-
-fn level<'s>(
-    node: Option<usize>,
-    mut items: Vec<(Option<u64>, Item<'s>)>,
-    asked: Vec<&'s Span>,
-) -> Level<'s> {
-    items.sort_by_key(|(time, _)| time.unwrap_or(u64::MAX));
-    let nodes_left = items.iter().filter(|(_, item)| matches!(item, Item::Node(_))).count();
-    Level {
-        node,
-        items: items.into_iter().map(|(_, item)| item).collect::<Vec<_>>().into_iter(),
-        nodes_left,
-        asked,
-    }
-}
-
-/// When a node's row comes: a missing one before the first that names it.
-fn begins(story: &Story, index: usize) -> Option<u64> {
-    let node = &story.nodes[index];
-    let of_lines = || node.lines.first().and_then(|line| line.time);
-    let of_children = || {
-        let first =
-            node.children.first().and_then(|child| story.nodes[*child].span.as_ref()).map(|span| span.start);
-        first.into_iter().chain(of_lines()).min()
-    };
-    node.span.as_ref().map(|span| span.start).or_else(of_children)
 }
 
 struct Page<'s, 't> {
@@ -138,10 +87,9 @@ impl Page<'_, '_> {
         let node = &self.story.nodes[index];
         let branch = self.branch(levels);
         let Some(span) = &node.span else {
-            let mut pieces = vec![Piece::new(Style::Dim, branch)];
             let gap = self.story.gap(index).map(|gap| tell(&gap)).unwrap_or_default();
-            pieces.push(Piece::new(Style::Warn, format!("({gap})")));
-            return self.wide("", pieces);
+            let continued = self.continued(levels, !node.children.is_empty());
+            return self.text_row("", Piece::new(Style::Warn, format!("({gap})")), [&branch, &continued]);
         };
         let parent = node.parent.and_then(|parent| self.story.nodes[parent].span.as_ref());
         let is_new = parent.is_none_or(|parent| parent.service != span.service);
@@ -153,14 +101,67 @@ impl Page<'_, '_> {
         let mut first = vec![Piece::new(Style::Dim, branch)];
         first.extend(lines.next().unwrap_or_default());
         let unit = self.columns.unit;
-        let numbers =
-            [unit.write(span.duration()), unit.write(node.own), self.columns.bar(self.story, index)];
-        let bar = if span.failed { Style::Bad } else { self.service(&span.service) };
-        self.row(&self.columns.offset(span.start), first, numbers, bar);
+        let bar = self.columns.bar(&self.story.cover(index).stretches, (span.start, span.end));
+        let numbers = [unit.write(span.duration()), unit.write(node.own), bar];
+        let style = if span.failed { Style::Bad } else { self.service(&span.service) };
+        self.row(&self.columns.offset(span.start), first, numbers, style);
         for line in lines {
             let mut pieces = vec![Piece::new(Style::Dim, continued.clone())];
             pieces.extend(line);
             self.wide("", pieces);
+        }
+    }
+
+    /// A time of which no span tells.
+    fn wait(&mut self, wait: &Wait, levels: &[Level<'_>]) {
+        let service = self.story.nodes[wait.other].span.as_ref().map(|span| visible(&span.service));
+        let service = service.unwrap_or_default();
+        let words = match wait.waited {
+            Waited::Request => format!("network → {service}"),
+            Waited::Answer => format!("network ← {service}"),
+            Waited::Message => "task queue".to_owned(),
+        };
+        let branch = self.branch(levels).replace('─', "┄");
+        let room = self.columns.tree.saturating_sub(width_of(&branch)).max(8);
+        let words = wrap(vec![Piece::new(Style::Dim, words)], room, room, " ").into_iter().next();
+        let mut first = vec![Piece::new(Style::Dim, branch)];
+        first.extend(words.unwrap_or_default());
+        let bar = self.columns.bar(&[(0, u64::MAX)], (wait.start, wait.end));
+        let numbers = [self.columns.unit.write(wait.duration()), String::new(), bar];
+        self.row(&self.columns.offset(wait.start), first, numbers, Style::Dim);
+    }
+
+    /// Siblings that are told as one.
+    fn alike(&mut self, alike: &Alike, levels: &[Level<'_>]) {
+        let unit = self.columns.unit;
+        let mut words = format!("… {} more like it", alike.count);
+        if alike.sum > 0 {
+            let (sum, longest) = (unit.with_name(alike.sum), unit.with_name(alike.longest));
+            words.push_str(&format!(": {sum} in all, {longest} the longest"));
+        }
+        if alike.beneath > 0 {
+            words.push_str(&format!(", with {} beneath", counted(alike.beneath, "span")));
+        }
+        let style = if alike.have_failed { Style::Bad } else { Style::Dim };
+        let start = alike.start.map(|start| self.columns.offset(start)).unwrap_or_default();
+        let before = [self.branch(levels), self.continued(levels, false)];
+        self.text_row(&start, Piece::new(style, words), before.each_ref());
+    }
+
+    /// What is told no more.
+    fn rest(&mut self, spans: usize) {
+        let words = format!("… {} more: `--all` tells them, `--json` has them", counted(spans, "span"));
+        let nothing = String::new();
+        self.text_row("", Piece::new(Style::Warn, words), [&nothing, &nothing]);
+    }
+
+    /// A row of the tree without numbers, `before` its first line and its others.
+    fn text_row(&mut self, start: &str, text: Piece, before: [&String; 2]) {
+        let rooms = before.map(|before| self.columns.notes().saturating_sub(width_of(before)).max(8));
+        for (number, line) in wrap(vec![text], rooms[0], rooms[1], " ").into_iter().enumerate() {
+            let mut row = vec![Piece::new(Style::Dim, before[number.min(1)].clone())];
+            row.extend(line);
+            self.wide(if number == 0 { start } else { "" }, row);
         }
     }
 
@@ -224,7 +225,10 @@ impl Page<'_, '_> {
         let used: usize = tree.iter().map(|piece| width_of(&piece.text)).sum();
         let Columns { tree: width, took: took_width, own: own_width, .. } = *self.columns;
         tree.push(Piece::plain(" ".repeat(width.saturating_sub(used))));
-        tree.push(Piece::plain(format!("  {took:>took_width$}  {own:>own_width$}")));
+        tree.push(Piece::plain(format!("  {took:>took_width$}")));
+        if own_width > 0 {
+            tree.push(Piece::plain(format!("  {own:>own_width$}")));
+        }
         if !bar.is_empty() {
             tree.push(Piece::plain("  "));
             tree.push(Piece::new(style, bar));

@@ -7,7 +7,7 @@ use crate::story::Node;
 use crate::text::paint::{Piece, Style};
 
 /// The words for `node`'s span; `service` is what to paint the service's name with, `None` if its parent has the same.
-pub(super) fn of(node: &Node, span: &Span, service: Option<Style>) -> Vec<Piece> {
+pub(crate) fn of(node: &Node, span: &Span, service: Option<Style>) -> Vec<Piece> {
     let mut pieces = Vec::new();
     if let Some(style) = service.filter(|_| !span.service.is_empty()) {
         pieces.push(Piece::new(style, visible(&span.service)));
@@ -41,12 +41,12 @@ pub(super) fn of(node: &Node, span: &Span, service: Option<Style>) -> Vec<Piece>
 }
 
 /// Status and failure, as far as the span tells of them.
-pub(super) fn outcome(span: &Span) -> Vec<Piece> {
+pub(crate) fn outcome(span: &Span) -> Vec<Piece> {
     status(span).into_iter().chain(failure(span)).collect()
 }
 
 /// The same in a word or two.
-pub(super) fn outcome_in_short(span: &Span) -> Vec<Piece> {
+pub(crate) fn outcome_in_short(span: &Span) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = status(span).into_iter().collect();
     match error_type(span) {
         Some(kind) => pieces.push(Piece::new(Style::Bad, format!("({})", visible(&kind)))),
@@ -87,7 +87,7 @@ fn error_type(span: &Span) -> Option<String> {
 }
 
 /// Who was asked: the replica, or the other end's address.
-pub(super) fn peer(span: &Span) -> Option<String> {
+pub(crate) fn peer(span: &Span) -> Option<String> {
     let address = || {
         if !matches!(span.kind, Kind::Client | Kind::Producer) {
             return None;
@@ -100,7 +100,7 @@ pub(super) fn peer(span: &Span) -> Option<String> {
 }
 
 /// How busy a pool was, if one had to be shared.
-pub(super) fn pool(span: &Span) -> Option<Piece> {
+pub(crate) fn pool(span: &Span) -> Option<Piece> {
     let number = |name| span.number(&[name]);
     let (in_use, waiting) = (number(names::POOL_IN_USE)?, number(names::POOL_WAITING).unwrap_or(0));
     let size = number(names::POOL_SIZE).map(|size| format!(" of {size}")).unwrap_or_default();

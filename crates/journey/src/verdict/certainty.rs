@@ -3,10 +3,10 @@
 use serde::Serialize;
 
 use crate::id::SpanId;
-use crate::story::Gap;
+use crate::story::{Clock, Gap};
 use crate::verdict::kinds::Spent;
 use crate::verdict::shares::Share;
-use crate::verdict::times::View;
+use crate::verdict::view::View;
 
 /// From so many per cent on that nobody accounts for, the rest says little.
 const MUCH: u64 = 25;
@@ -32,10 +32,8 @@ pub enum Doubt {
     NoRoot,
     /// A span was never written.
     Missing {
-        /// Its id.
-        span: SpanId,
-        /// The services whose spans or lines name it.
-        named_by: Vec<String>,
+        /// What is known of it.
+        gap: Gap,
         /// Whether what hangs on it could be placed, or lies outside of the request's time: else that time is told as another's.
         is_placed: bool,
     },
@@ -43,8 +41,8 @@ pub enum Doubt {
     Unaccounted(u64),
     /// So many per cent of the time lie in calls whose other end tells nothing.
     Silent(u64),
-    /// The clock of a service was off by so many nanoseconds, and was corrected.
-    Clock(String, u64),
+    /// A clock was off, and was corrected.
+    Clock(Clock),
     /// A span ends before it starts.
     Backwards(SpanId),
     /// Parents ran in a circle, which was cut at this span.
@@ -69,18 +67,10 @@ impl Doubt {
     pub fn words(&self) -> String {
         match self {
             Self::NoRoot => "the span that the request came in by was never written".to_owned(),
-            Self::Missing { span, named_by, .. } => {
-                let named = named_by.iter().map(|name| &**name).filter(|name| !name.is_empty());
-                match named.collect::<Vec<_>>().as_slice() {
-                    [] => format!("span {span} was never written"),
-                    named => format!("span {span} was never written, which {} names", named.join(" and ")),
-                }
-            }
+            Self::Missing { gap, .. } => gap.words(),
             Self::Unaccounted(percent) => format!("{percent} % in hops that were never written"),
             Self::Silent(percent) => format!("{percent} % in calls whose other end tells nothing"),
-            Self::Clock(service, by) => {
-                format!("the clock of {service} was {:.1} ms off, which was corrected", *by as f64 / 1e6)
-            }
+            Self::Clock(clock) => clock.words(),
             Self::Backwards(id) => format!("span {id} ends before it starts"),
             Self::Circle(id) => format!("span {id} is its own ancestor"),
             Self::Roots(count) => format!("spans without a parent besides the first: {count}"),
@@ -109,13 +99,7 @@ pub(super) fn doubts(view: &View<'_>, shares: &[Share]) -> Vec<Doubt> {
     }
     for gap in gaps {
         match gap {
-            Gap::Span { id, mut parent_of, lines_of } => {
-                parent_of.extend(lines_of);
-                parent_of.sort_unstable();
-                parent_of.dedup();
-                let is_placed = view.is_placed(id);
-                doubts.push(Doubt::Missing { span: id, named_by: parent_of, is_placed });
-            }
+            Gap::Span { id, .. } => doubts.push(Doubt::Missing { is_placed: view.is_placed(id), gap }),
             Gap::Circle(id) => doubts.push(Doubt::Circle(id)),
             Gap::Caller(_) | Gap::Spans => {}
         }
@@ -126,7 +110,7 @@ pub(super) fn doubts(view: &View<'_>, shares: &[Share]) -> Vec<Doubt> {
     doubts.extend(Some(Doubt::Unaccounted(unaccounted)).filter(|_| unaccounted > 0));
     let silent = percent(Spent::Call);
     doubts.extend(Some(Doubt::Silent(silent)).filter(|_| silent >= MOST));
-    doubts.extend(view.moved.iter().map(|(service, by)| Doubt::Clock(service.clone(), *by)));
+    doubts.extend(view.story.clocks.iter().cloned().map(Doubt::Clock));
     let backwards = story.spans().find(|span| span.end < span.start);
     doubts.extend(backwards.map(|span| Doubt::Backwards(span.id)));
     let roots = (0..story.nodes.len()).filter(|index| is_top(*index)).count();

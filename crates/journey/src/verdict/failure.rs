@@ -6,8 +6,8 @@
 
 use crate::id::SpanId;
 use crate::span::Kind;
-use crate::verdict::has_failed;
-use crate::verdict::times::{TOLERATED, View};
+use crate::story::{TOLERATED, has_failed};
+use crate::verdict::view::View;
 
 /// A failure and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::names;
 use crate::span::{Kind, Span};
-use crate::verdict::times::View;
+use crate::verdict::view::View;
 
 /// What time was spent on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -20,6 +20,10 @@ pub enum Spent {
     Pool,
     /// The wait queue of a proxy.
     WaitQueue,
+    /// Another cache's fetch of what is asked for.
+    CacheWait,
+    /// Another request's fetch of the same, which a cache shares (collapsed, RFC 9211).
+    SharedFetch,
     /// Between two hops: a client's time without that of the server that it asked.
     Network,
     /// A message on its way to who acts on it.
@@ -41,6 +45,8 @@ impl Spent {
             Self::KeyValue => "look-up by key",
             Self::Pool => "waiting for a connection",
             Self::WaitQueue => "wait queue",
+            Self::CacheWait => "waiting for another cache",
+            Self::SharedFetch => "sharing another's fetch",
             Self::Network => "network",
             Self::TaskQueue => "task queue",
             Self::Call => "outgoing call",
@@ -51,7 +57,7 @@ impl Spent {
 
     /// Whether nothing was done in it but to wait for one's turn.
     pub fn is_wait(self) -> bool {
-        matches!(self, Self::Pool | Self::WaitQueue | Self::TaskQueue)
+        matches!(self, Self::Pool | Self::WaitQueue | Self::TaskQueue | Self::CacheWait | Self::SharedFetch)
     }
 }
 
@@ -59,16 +65,8 @@ impl Spent {
 pub(super) fn of(view: &View<'_>, index: usize) -> (Spent, Option<usize>) {
     let nodes = &view.story.nodes;
     let Some(span) = &nodes[index].span else { return (Spent::Unaccounted, None) };
-    let is_any = |names: &[&str]| names.contains(&&*span.name);
-    if let Some(system) = span.text(names::DATABASE) {
-        let is_key_value = names::KEY_VALUE_SYSTEMS.contains(&&*system.to_ascii_lowercase());
-        return (if is_key_value { Spent::KeyValue } else { Spent::Database }, None);
-    }
-    if is_any(names::POOL_WAIT_SPANS) || span.text(&[names::POOL_IN_USE]).is_some() {
-        return (Spent::Pool, None);
-    }
-    if is_any(names::WAIT_QUEUE_SPANS) {
-        return (Spent::WaitQueue, None);
+    if let Some(spent) = of_span(span) {
+        return (spent, None);
     }
     let asked = |kind: Kind| {
         let is_asked = |span: &Span| span.kind == kind;
@@ -89,5 +87,41 @@ pub(super) fn of(view: &View<'_>, index: usize) -> (Spent, Option<usize>) {
             None => (Spent::Own, None),
         },
         Kind::Internal | Kind::Server | Kind::Consumer => (Spent::Own, None),
+    }
+}
+
+/// What a span's own time was spent on, where its name and attributes tell by themselves.
+pub(crate) fn of_span(span: &Span) -> Option<Spent> {
+    let text = |names: &[&str]| span.text(names);
+    told(
+        &span.name,
+        span.kind,
+        text(names::DATABASE),
+        text(&[names::POOL_IN_USE]),
+        text(&[names::CACHE_RESULT]),
+    )
+}
+
+/// The same from what is looked at: `database`, `in_use` and `result` are the values of [`names::DATABASE`],
+/// [`names::POOL_IN_USE`] and [`names::CACHE_RESULT`].
+pub(crate) fn told(
+    name: &str,
+    kind: Kind,
+    database: Option<impl AsRef<str>>,
+    in_use: Option<impl AsRef<str>>,
+    result: Option<impl AsRef<str>>,
+) -> Option<Spent> {
+    if let Some(system) = database {
+        let is_key_value = names::KEY_VALUE_SYSTEMS.contains(&&*system.as_ref().to_ascii_lowercase());
+        return Some(if is_key_value { Spent::KeyValue } else { Spent::Database });
+    }
+    let is_collapsed =
+        kind == Kind::Server && result.is_some_and(|result| result.as_ref() == names::COLLAPSED);
+    match name {
+        _ if in_use.is_some() || names::POOL_WAIT_SPANS.contains(&name) => Some(Spent::Pool),
+        _ if names::WAIT_QUEUE_SPANS.contains(&name) => Some(Spent::WaitQueue),
+        _ if names::CACHE_WAIT_SPANS.contains(&name) => Some(Spent::CacheWait),
+        _ if is_collapsed => Some(Spent::SharedFetch),
+        _ => None,
     }
 }

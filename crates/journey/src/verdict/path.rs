@@ -7,9 +7,10 @@
 use std::cmp::Reverse;
 
 use crate::span::Kind;
+use crate::story::TOLERATED;
 use crate::verdict::is_lost_attempt;
 use crate::verdict::kinds::{self, Spent};
-use crate::verdict::times::{TOLERATED, View};
+use crate::verdict::view::View;
 
 /// One stretch of a path; nanoseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::id::SpanId;
 use crate::verdict::kinds::Spent;
 use crate::verdict::path::Stretch;
-use crate::verdict::times::View;
+use crate::verdict::view::View;
 
 /// A part of the time.
 #[derive(Debug, Clone, PartialEq)]

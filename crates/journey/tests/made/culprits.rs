@@ -3,6 +3,8 @@
 use journey::span::Kind;
 use journey::verdict::{Spent, Sure};
 
+use serde_json::json;
+
 use super::Trace;
 
 /// Where the verdict must name the culprit.
@@ -31,7 +33,10 @@ pub(crate) fn usual() -> Trace {
 /// Every row: what happened, the trace, who did it, how sure it is at least.
 pub(crate) fn table() -> Vec<(&'static str, Trace, Named, Sure)> {
     use Named::{Failure, Later, Request};
-    use Spent::{Call, Database, KeyValue, Network, Own, Pool, Retry, TaskQueue, Unaccounted, WaitQueue};
+    use Spent::{
+        CacheWait, Call, Database, KeyValue, Network, Own, Pool, Retry, SharedFetch, TaskQueue, Unaccounted,
+        WaitQueue,
+    };
     vec![
         ("own work", usual(), Request("http_server", None, Own), Sure::High),
         (
@@ -312,6 +317,106 @@ pub(crate) fn table() -> Vec<(&'static str, Trace, Named, Sure)> {
             usual().without(&[2]),
             Request("load_balancer", None, Own),
             Sure::Low,
+        ),
+        (
+            "waiting for the fetch of another cache",
+            usual()
+                .named(9, 3, "cache", "cache.wait", Kind::Internal, [1.1, 60.0])
+                .later(60.0, &[4, 5, 6, 7, 8])
+                .times(1, [0.0, 80.0])
+                .times(2, [0.5, 79.5])
+                .times(3, [1.0, 79.0]),
+            Request("cache", None, CacheWait),
+            Sure::High,
+        ),
+        (
+            "one fetch that several requests share: this one waits for another's",
+            usual().without(&[4, 5, 6, 7, 8]).with(3, "throughline.cache.result", json!("collapsed")),
+            Request("cache", None, SharedFetch),
+            Sure::High,
+        ),
+        (
+            "slow on its way back",
+            usual().times(1, [0.0, 80.0]).times(2, [0.5, 79.5]).times(3, [1.0, 79.0]).times(4, [1.5, 78.5]),
+            Request("cache", Some("http_server"), Network),
+            Sure::High,
+        ),
+        (
+            "a worker's slow statement",
+            usual()
+                .named(9, 5, "http_server", "send confirm_booking", Kind::Producer, [4.0, 4.2])
+                .named(10, 9, "worker", "process confirm_booking", Kind::Consumer, [5.0, 905.0])
+                .statement(11, 10, "UPDATE bookings", [6.0, 904.0]),
+            Later("worker", Database),
+            Sure::High,
+        ),
+        (
+            "a worker killed in the middle of a task: its own span is missing",
+            usual()
+                .named(9, 5, "http_server", "send confirm_booking", Kind::Producer, [4.0, 4.2])
+                .statement_of("worker", 11, 10, "UPDATE bookings", [30.0, 40.0]),
+            Request("http_server", None, Own),
+            Sure::Medium,
+        ),
+        (
+            "a task that fails later and lets the answer be",
+            usual()
+                .named(9, 5, "http_server", "send deliver_webhook", Kind::Producer, [4.0, 4.2])
+                .named(10, 9, "worker", "process deliver_webhook", Kind::Consumer, [5.0, 905.0])
+                .client(11, 10, "worker", [6.0, 904.0])
+                .failed(11, "timeout")
+                .failed(10, "timeout"),
+            Failure("worker", "GET", 1),
+            Sure::High,
+        ),
+        (
+            "context lost before the cache, first half: nothing is known of who was asked",
+            usual().without(&[3, 4, 5, 6, 7, 8]),
+            Request("load_balancer", None, Call),
+            Sure::Medium,
+        ),
+        (
+            "context lost before the cache, second half: it tells its own time whole",
+            usual().without(&[1, 2]).root(3).times(7, [2.7, 17.0]).times(8, [17.1, 17.9]),
+            Request("http_server", None, Database),
+            Sure::High,
+        ),
+        (
+            "context lost before the server, first half",
+            usual().without(&[5, 6, 7, 8]),
+            Request("cache", None, Call),
+            Sure::Medium,
+        ),
+        (
+            "context lost before the server, second half",
+            usual()
+                .without(&[1, 2, 3, 4])
+                .root(5)
+                .times(6, [2.5, 15.0])
+                .times(7, [15.1, 16.0])
+                .times(8, [16.1, 16.5]),
+            Request("http_server", None, Pool),
+            Sure::High,
+        ),
+        (
+            "context lost before the worker, first half: the message was left, and nobody is known to have taken it",
+            usual().named(9, 5, "http_server", "send confirm_booking", Kind::Producer, [4.0, 4.2]),
+            Request("http_server", None, Own),
+            Sure::High,
+        ),
+        (
+            "context lost before the worker, second half: its run is a request of its own",
+            Trace::new()
+                .named(10, 0, "worker", "process confirm_booking", Kind::Consumer, [5.0, 905.0])
+                .statement(11, 10, "UPDATE bookings", [6.0, 904.0]),
+            Request("worker", None, Database),
+            Sure::High,
+        ),
+        (
+            "nothing took any time",
+            Trace::new().server(1, 0, "shop", [0.0, 0.0]).failed(1, "refused"),
+            Failure("shop", "GET", 0),
+            Sure::High,
         ),
         (
             "a hop in the middle that never wrote its spans",

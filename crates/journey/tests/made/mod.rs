@@ -1,4 +1,5 @@
 //! Traces made up in a few words: spans by short ids, times in milliseconds, one thing changed after the other.
+#![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use crate::support::{TRACE, ZERO};
 pub(crate) mod culprits;
 
 /// A trace that is being made up.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct Trace(BTreeMap<u64, Span>);
 
 impl Trace {
@@ -44,6 +45,23 @@ impl Trace {
     pub(crate) fn statement(self, id: u64, parent: u64, name: &str, times: [f64; 2]) -> Self {
         let service = self.0[&parent].service.clone();
         self.named(id, parent, &service, name, Kind::Client, times).system(id, "postgresql")
+    }
+
+    /// The same of a parent that was never written.
+    pub(crate) fn statement_of(
+        self,
+        service: &str,
+        id: u64,
+        parent: u64,
+        name: &str,
+        times: [f64; 2],
+    ) -> Self {
+        self.named(id, parent, service, name, Kind::Client, times).system(id, "postgresql")
+    }
+
+    /// Nobody is known to have caused it.
+    pub(crate) fn root(self, id: u64) -> Self {
+        self.change(id, |span| span.parent = None)
     }
 
     /// Waits for a connection of the pool of the parent's service.
@@ -83,6 +101,15 @@ impl Trace {
         })
     }
 
+    /// These were written by this process of their service.
+    pub(crate) fn on(self, instance: &str, ids: &[u64]) -> Self {
+        ids.iter().fold(self, |trace, id| trace.change(*id, |span| span.instance = Some(instance.to_owned())))
+    }
+
+    pub(crate) fn service(self, id: u64, service: &str) -> Self {
+        self.change(id, |span| span.service = service.to_owned())
+    }
+
     pub(crate) fn failed(self, id: u64, kind: &str) -> Self {
         self.with(id, "error.type", json!(kind)).change(id, |span| span.failed = true)
     }
@@ -111,7 +138,7 @@ impl Trace {
         self
     }
 
-    fn with(self, id: u64, name: &str, value: serde_json::Value) -> Self {
+    pub(crate) fn with(self, id: u64, name: &str, value: serde_json::Value) -> Self {
         self.change(id, |span| _ = span.attributes.insert(name.to_owned(), value))
     }
 

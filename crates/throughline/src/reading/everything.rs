@@ -71,7 +71,11 @@ pub(crate) fn answer<T>(
     })
 }
 
-fn read(from: Vec<PathBuf>, picks: Picks, take: &mut dyn FnMut(&[Brief])) -> anyhow::Result<Pass> {
+/// Gives every trace in `from` to `take`, and tells how far it has read on a terminal.
+///
+/// # Errors
+/// A place cannot be read.
+pub(crate) fn read(from: Vec<PathBuf>, picks: Picks, take: &mut dyn FnMut(&[Brief])) -> anyhow::Result<Pass> {
     let mut progress = Progress::new();
     let mut pass = Pass::new(Input::new(from), picks);
     pass.run(take, &mut |bytes| progress.tell(format_args!("read {} MB", bytes >> 20)))?;

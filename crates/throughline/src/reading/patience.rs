@@ -21,34 +21,54 @@ const MOST_CANDIDATES: usize = 10;
 
 /// What came of a search.
 pub(crate) enum Outcome {
-    /// The search that found it, for whatever is asked of it next, and the trace.
-    Found(Box<Search>, TraceId),
+    /// The search that found all, for whatever is asked of it next, and the traces.
+    Found(Box<Search>, Vec<TraceId>),
     /// Where was looked, in words.
     Nothing(String),
 }
 
-/// Searches until the story is whole and stable, or `wait` is over.
-pub(crate) fn search(wanted: &Wanted, from: Vec<PathBuf>, wait: Duration) -> anyhow::Result<Outcome> {
+/// Searches for each of `wanted` until their stories are whole and stable, or `wait` is over; keeps spans as they were
+/// written, too, if they are wanted so.
+pub(crate) fn search(
+    wanted: &[Wanted],
+    from: Vec<PathBuf>,
+    wait: Duration,
+    keeps_written: bool,
+) -> anyhow::Result<Outcome> {
     let begun = Instant::now();
     let places: Vec<String> = from.iter().map(|place| format!("`{}`", place.display())).collect();
     let may_grow = from.iter().any(|place| place != Path::new("-"));
-    let mut search = Search::new(wanted.clone(), Input::new(from));
-    let mut state = State::default();
+    let mut search = Search::for_any(wanted.to_vec(), Input::new(from));
+    if keeps_written {
+        search = search.keeping_written();
+    }
+    let mut states: Vec<State> = wanted.iter().map(|_| State::default()).collect();
     let mut progress = Progress::new();
     loop {
         search.read_telling(&mut |bytes| progress.tell(format_args!("read {} MB", bytes >> 20)))?;
         let is_over = !may_grow || begun.elapsed() >= wait;
-        match search.traces().as_slice() {
-            [] if is_over => return nothing(wanted, &places, &search),
-            [trace] if is_over || state.of(&search, *trace, begun.elapsed()).is_settled(begun.elapsed()) => {
-                let trace = *trace;
-                return Ok(Outcome::Found(Box::new(search), trace));
+        let (mut found, mut missing) = (Vec::new(), None);
+        let traces = search.traces();
+        for wanted in wanted {
+            let fitting: Vec<TraceId> = traces.iter().copied().filter(|trace| wanted.is(*trace)).collect();
+            match fitting.as_slice() {
+                [] => missing = missing.or(Some(wanted)),
+                [trace] => found.push(*trace),
+                several => bail!("{}", ambiguous(wanted, several)),
             }
-            [] | [_] => {
+        }
+        let mut are_settled = || {
+            let mut of_each = states.iter_mut().zip(&found);
+            of_each
+                .all(|(state, trace)| state.of(&search, *trace, begun.elapsed()).is_settled(begun.elapsed()))
+        };
+        match missing {
+            Some(missing) if is_over => return nothing(missing, &places, &search),
+            None if is_over || are_settled() => return Ok(Outcome::Found(Box::new(search), found)),
+            _ => {
                 progress.tell(format_args!("waiting for what may still be on its way"));
                 std::thread::sleep(PAUSE);
             }
-            several => bail!("{}", ambiguous(wanted, several)),
         }
     }
 }

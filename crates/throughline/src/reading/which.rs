@@ -52,7 +52,7 @@ impl Which {
             has: has.iter().enumerate().fold(0, |bits, (at, _)| bits | 1 << at),
             ..Filter::default()
         };
-        Ok((filter, Picks { has, by: None }))
+        Ok((filter, Picks { has, ..Picks::default() }))
     }
 }
 

@@ -1,32 +1,31 @@
 //! Spans whose parent was never written hang on nothing. Where a call was on its way when they began, and nothing else is known of
-//! its other end, they are taken for what it caused: a guess, which lowers how sure the verdict is.
+//! its other end, they are taken for what it caused: a guess, which lowers how sure a verdict is.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::names;
 use crate::span::Kind;
-use crate::story::Node;
-use crate::verdict::times::View;
+use crate::story::{Node, Story};
 
 /// So many calls that began before a stray are looked at: a bound on the work, not a rule.
 const MOST_CALLS: usize = 16;
 
 /// Calls without a known other end → the node that was never written and may stand for it.
-pub(super) fn adopt(view: &View<'_>) -> HashMap<usize, usize> {
-    let nodes = &view.story.nodes;
+pub(super) fn adopt(story: &Story) -> HashMap<usize, usize> {
+    let nodes = &story.nodes;
     let mut calls: Vec<(u64, u64, usize)> = (0..nodes.len())
-        .filter(|index| is_open_call(view, *index))
-        .filter_map(|index| view.times(index).map(|(start, end)| (start, end, index)))
+        .filter(|index| is_open_call(&nodes[*index]))
+        .filter_map(|index| story.times(index).map(|(start, end)| (start, end, index)))
         .collect();
     calls.sort_unstable();
     let mut strays: Vec<(u64, usize)> = (0..nodes.len())
         .filter(|index| nodes[*index].span.is_none())
-        .filter_map(|index| Some((begins(view, &nodes[index])?, index)))
+        .filter_map(|index| Some((story.begins(index)?, index)))
         .collect();
     strays.sort_unstable();
     let tops = tops(nodes);
     // Only what hangs on the request adopts: otherwise two trees could adopt each other.
-    let mut placed: HashSet<usize> = view.root.map(|root| tops[root]).into_iter().collect();
+    let mut placed: HashSet<usize> = story.root_place().map(|root| tops[root]).into_iter().collect();
     let mut adopted = HashMap::new();
     for (begun, stray) in strays {
         if placed.contains(&stray) {
@@ -55,15 +54,8 @@ fn tops(nodes: &[Node]) -> Vec<usize> {
 }
 
 /// Whether the node asks somebody of whom no span is known.
-fn is_open_call(view: &View<'_>, index: usize) -> bool {
-    let node = &view.story.nodes[index];
+fn is_open_call(node: &Node) -> bool {
     let asks = |kind, database: Option<String>| kind == Kind::Client && database.is_none();
     node.span.as_ref().is_some_and(|span| asks(span.kind, span.text(names::DATABASE)))
         && node.children.is_empty()
-}
-
-/// When what is known of an unwritten span begins.
-pub(super) fn begins(view: &View<'_>, node: &Node) -> Option<u64> {
-    let of_children = node.children.iter().filter_map(|child| view.times(*child)).map(|(start, _)| start);
-    of_children.chain(node.lines.iter().filter_map(|line| line.time)).min()
 }
