@@ -74,6 +74,10 @@ impl Cut {
         let moment = |name: &str| members.text(name).and_then(|text| text.parse().ok()).unwrap_or(0);
         let (start, end) = (moment("startTimeUnixNano"), moment("endTimeUnixNano"));
         let kept = Kept { start, end, within: within.clone(), text: SPAN.write(span.get()) };
+        self.insert(ids, kept);
+    }
+
+    fn insert(&mut self, ids: (TraceId, SpanId), kept: Kept) {
         match self.spans.entry(ids) {
             std::collections::btree_map::Entry::Vacant(entry) => drop(entry.insert(kept)),
             std::collections::btree_map::Entry::Occupied(mut entry) if kept < *entry.get() => {
@@ -81,6 +85,11 @@ impl Cut {
             }
             std::collections::btree_map::Entry::Occupied(_) => {}
         }
+    }
+
+    /// Keeps what another one keeps as well.
+    pub(crate) fn extend(&mut self, other: Self) {
+        other.spans.into_iter().for_each(|(ids, kept)| self.insert(ids, kept));
     }
 
     /// The spans of `traces` as export requests, one a line, grouped by resource and scope; a new line is begun after

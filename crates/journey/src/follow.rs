@@ -36,6 +36,41 @@ pub const MOST_BYTES: usize = 40 << 20;
 /// What a trace takes beside them, roughly.
 const OF_TRACE: usize = 256;
 
+/// Reads what was written.
+#[derive(Debug, Default)]
+pub struct Reader {
+    /// What is kept of spans.
+    pub picks: Picks,
+    /// Whether log lines are wanted.
+    pub with_lines: bool,
+}
+
+/// What was read.
+#[derive(Debug, Default)]
+pub struct Part {
+    spans: Vec<Brief>,
+    lines: Vec<Line>,
+}
+
+impl Reader {
+    /// Reads whole lines, or where `is_ended` is false a last line without its end. Answers whether all was understood;
+    /// half a line that is not is not read.
+    pub fn read(&self, block: &[u8], is_ended: bool) -> (Part, bool) {
+        let mut part = Part::default();
+        let mut is_understood = true;
+        for line in block.split(|byte| *byte == b'\n') {
+            is_understood &= brief::each(line, &self.picks, &mut part.spans);
+            if self.with_lines {
+                is_understood &= each_line(line, &mut part.lines);
+            }
+        }
+        match is_understood || is_ended {
+            true => (part, is_understood),
+            false => (Part::default(), false),
+        }
+    }
+}
+
 /// What can be told of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Told {
@@ -51,8 +86,6 @@ pub struct Told {
 #[derive(Debug)]
 pub struct Follow {
     filter: Filter,
-    picks: Picks,
-    with_lines: bool,
     open: HashMap<TraceId, Open>,
     bytes: usize,
     most: usize,
@@ -72,37 +105,23 @@ struct Open {
 }
 
 impl Follow {
-    /// Of requests that `filter` is true of; `with_lines`: with their log lines.
-    pub fn new(filter: Filter, picks: Picks, with_lines: bool) -> Self {
-        Self { filter, picks, with_lines, open: HashMap::new(), bytes: 0, most: MOST_BYTES }
+    /// Of requests that `filter` is true of.
+    pub fn new(filter: Filter) -> Self {
+        Self { filter, open: HashMap::new(), bytes: 0, most: MOST_BYTES }
     }
 
-    /// Takes whole lines, or where `is_ended` is false the last one without its end, at the moment `now`. Answers whether
-    /// all was understood; half a line that is not is not taken.
-    pub fn take(&mut self, block: &[u8], is_ended: bool, now: Duration, done: &mut dyn FnMut(Told)) -> bool {
-        let mut are_understood = true;
-        for line in block.split(|byte| *byte == b'\n') {
-            let mut spans = Vec::new();
-            let is_understood = brief::each(line, &self.picks, &mut spans);
-            are_understood &= is_understood;
-            if !is_understood && !is_ended {
-                continue;
-            }
-            for span in spans {
-                let weight = span.weight();
-                self.add(span.trace, weight, now, |open| open.spans.push(span));
-            }
-            if self.with_lines {
-                for line in lines(line) {
-                    let weight = 2 * line.raw.len() + size_of::<Line>();
-                    self.add(line.trace, weight, now, |open| open.lines.push(line));
-                }
-            }
-            while self.bytes > self.most {
-                self.make_room(done);
-            }
+    /// Takes what was read at the moment `now`; gives to `done` what must go for it.
+    pub fn take(&mut self, part: Part, now: Duration, done: &mut dyn FnMut(Told)) {
+        for span in part.spans {
+            let weight = span.weight();
+            self.add(span.trace, weight, now, |open| open.spans.push(span));
+            self.make_room(done);
         }
-        are_understood
+        for line in part.lines {
+            let weight = 2 * line.raw.len() + size_of::<Line>();
+            self.add(line.trace, weight, now, |open| open.lines.push(line));
+            self.make_room(done);
+        }
     }
 
     /// Gives every request that can be told at the moment `now` to `done`, in the order of their beginnings.
@@ -135,8 +154,12 @@ impl Follow {
         open.is_judged = false;
     }
 
-    /// Forgets a tenth of what was told, or else tells a tenth of what was not, the longest untouched first.
+    /// Where there is too much, forgets what was told, then tells what was not, the longest untouched first, until a tenth
+    /// of the traces is gone.
     fn make_room(&mut self, done: &mut dyn FnMut(Told)) {
+        if self.bytes <= self.most {
+            return;
+        }
         let mut order: Vec<(bool, Duration, TraceId)> =
             self.open.iter().map(|(trace, open)| (!open.is_judged, open.seen.1, *trace)).collect();
         order.sort_unstable();
@@ -173,23 +196,21 @@ impl Open {
     }
 }
 
-/// The log lines in a line of a file.
-fn lines(line: &[u8]) -> Vec<Line> {
+/// Adds the log lines in a line of a file to `found`; `false` if something in it was not understood.
+fn each_line(line: &[u8], found: &mut Vec<Line>) -> bool {
     let needles = Needles::of_all();
-    let mut found = Vec::new();
     objects::each(line, |text| {
         let mut requests = serde_json::Deserializer::from_str(text).into_iter::<Request<'_>>();
         let request = requests.next()?.ok()?;
         let length = requests.byte_offset();
         if request.is_one() {
-            request.each(&needles, |_| {}, |line| found.push(line));
+            request.logs_only().each(&needles, |_| {}, |line| found.push(line));
         } else {
             let object = serde_json::from_str(&text[..length]).ok()?;
             found.extend(Line::from_object(object, text[..length].to_owned()));
         }
         Some(length)
-    });
-    found
+    })
 }
 
 #[cfg(test)]

@@ -66,6 +66,11 @@ impl<'a> Request<'a> {
         self.spans.is_some() || self.logs.is_some()
     }
 
+    /// Without its spans.
+    pub(crate) fn logs_only(self) -> Self {
+        Self { spans: None, ..self }
+    }
+
     /// Gives every span and every log line that may be wanted to `span` and `line`.
     pub(crate) fn each(self, needles: &Needles, mut span: impl FnMut(Span), mut line: impl FnMut(Line)) {
         for of_resource in self.spans.into_iter().flatten() {

@@ -4,7 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use memchr::memmem::Finder;
-use memchr::{memchr, memchr_iter, memrchr};
+use memchr::{memchr, memrchr};
 
 use crate::id::Wanted;
 
@@ -91,12 +91,6 @@ fn base64_prefix(digits: &str) -> String {
     text
 }
 
-/// How many lines `block` holds, the last with or without its end.
-pub(crate) fn count_lines(block: &[u8]) -> u64 {
-    let ended = memchr_iter(b'\n', block).count() as u64;
-    ended + u64::from(!block.is_empty() && !block.ends_with(b"\n"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,12 +119,5 @@ mod tests {
     fn a_prefix_is_found_only_at_the_beginning_of_a_string() {
         let block = "x4bf9\n\"4bf92f\"\n\"4BF92F\"\n\"S/kvNX\"\n\"Sx\"";
         assert_eq!(hits("4bf92", block), ["\"4bf92f\"", "\"4BF92F\"", "\"S/kvNX\""]);
-    }
-
-    #[test]
-    fn lines_are_counted_with_or_without_a_last_end() {
-        for (block, expected) in [("", 0), ("\n", 1), ("a", 1), ("a\n", 1), ("a\nb", 2), ("\n\n", 2)] {
-            assert_eq!(count_lines(block.as_bytes()), expected, "{block:?}");
-        }
     }
 }

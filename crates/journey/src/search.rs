@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::cut::Cut;
 use crate::id::{SpanId, TraceId, Wanted};
 use crate::index::Keys;
-use crate::input::{Input, Tally, Unreadable};
+use crate::input::{Block, Input, Tally, Unreadable};
 use crate::line::Line;
 use crate::objects;
 use crate::otlp::Request;
@@ -73,24 +73,17 @@ impl Search {
     /// # Errors
     /// As [`Input::read`].
     pub fn read_telling(&mut self, tell: &mut dyn FnMut(u64)) -> Result<(), Unreadable> {
-        let mut bytes = 0;
+        let mut read = 0;
         let Self { wanted, needles, input, found } = self;
         found.half = 0;
         input.look_for(wanted.iter().map(Keys::wanted).collect());
-        input.read(&mut |block, is_ended| {
-            bytes += block.len() as u64;
-            tell(bytes);
-            let mut is_understood = is_ended;
-            for line in needles.lines(block) {
-                is_understood =
-                    found.take(line, needles, |trace| wanted.iter().any(|wanted| wanted.is(trace)));
-                match (is_understood, is_ended) {
-                    (true, _) => {}
-                    (false, true) => found.damaged += 1,
-                    (false, false) => found.half += 1,
-                }
-            }
-            is_understood
+        let keeps = found.cut.is_some();
+        let is_wanted = |trace| wanted.iter().any(|wanted| wanted.is(trace));
+        let work = |block: Block<'_>| Found::in_block(block, needles, keeps, is_wanted);
+        input.read(&work, &mut |in_block, bytes| {
+            read += bytes;
+            tell(read);
+            found.extend(in_block);
         })
     }
 
@@ -136,18 +129,14 @@ impl Search {
         }
         let needles = Needles::of_spans(ids.iter().map(|(_, span)| span));
         let mut targets = HashMap::new();
-        let mut found = Found::default();
         self.input.rewind();
         self.input.look_for(ids.iter().map(|(linked, _)| Keys::of(*linked)).collect());
-        self.input.read(&mut |block, is_ended| {
-            for line in needles.lines(block) {
-                found.take(line, &needles, |trace| ids.iter().any(|(linked, _)| *linked == trace));
-            }
-            for span in found.spans.drain(..).filter(|span| ids.contains(&(span.trace, span.id))) {
+        let is_wanted = |trace| ids.iter().any(|(linked, _)| *linked == trace);
+        let work = |block: Block<'_>| Found::in_block(block, &needles, false, is_wanted);
+        self.input.read(&work, &mut |found, _| {
+            for span in found.spans.into_iter().filter(|span| ids.contains(&(span.trace, span.id))) {
                 targets.insert((span.trace, span.id), Target::of(&span));
             }
-            found.lines.clear();
-            is_ended
         })?;
         stories.iter_mut().for_each(|story| story.name_links(&targets));
         Ok(())
@@ -165,6 +154,38 @@ impl Search {
 }
 
 impl Found {
+    /// What `block` tells about wanted traces, and whether a last line without its end was understood.
+    fn in_block(
+        block: Block<'_>,
+        needles: &Needles,
+        keeps_written: bool,
+        is_wanted: impl Fn(TraceId) -> bool + Copy,
+    ) -> (Self, bool) {
+        let mut found = Self { cut: keeps_written.then(Cut::default), ..Self::default() };
+        let mut is_understood = block.is_ended;
+        for line in needles.lines(block.text) {
+            is_understood = found.take(line, needles, is_wanted);
+            match (is_understood, block.is_ended) {
+                (true, _) => {}
+                (false, true) => found.damaged += 1,
+                (false, false) => found.half += 1,
+            }
+        }
+        (found, is_understood)
+    }
+
+    /// Adds what another block tells.
+    fn extend(&mut self, other: Self) {
+        self.spans.extend(other.spans);
+        self.lines.extend(other.lines);
+        self.goes_on.extend(other.goes_on);
+        if let (Some(cut), Some(other)) = (&mut self.cut, other.cut) {
+            cut.extend(other);
+        }
+        self.damaged += other.damaged;
+        self.half += other.half;
+    }
+
     fn story(&self, trace: TraceId) -> Story {
         let spans = self.spans.iter().filter(|span| span.trace == trace).cloned().collect();
         let lines = self.lines.iter().filter(|line| line.trace == trace).cloned().collect();

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use journey::Input;
-use journey::follow::{self, Follow, Told};
+use journey::follow::{self, Follow, Reader, Told};
+use journey::input::Block;
 use service::Requests;
 use tokio::sync::oneshot;
 
@@ -66,9 +67,9 @@ pub(crate) fn run(settings: Settings) -> ExitCode {
             return ExitCode::from(crate::USAGE);
         }
     };
-    let follow = Follow::new(filter, picks, settings.logs);
-    let followed =
-        reading::places(settings.from).and_then(|from| until_asked(follow, from, from_start, json));
+    let (follow, reader) = (Follow::new(filter), Reader { picks, with_lines: settings.logs });
+    let followed = reading::places(settings.from)
+        .and_then(|from| until_asked(move || read(follow, &reader, from, from_start, json)));
     match followed {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -78,16 +79,15 @@ pub(crate) fn run(settings: Settings) -> ExitCode {
     }
 }
 
-/// Reading may take long: a thread of its own does it, and ends with the process.
-fn until_asked(follow: Follow, from: Vec<PathBuf>, from_start: bool, json: bool) -> anyhow::Result<()> {
+/// Has everything `read` until this process is asked to stop. Reading may take long: a thread of its own does it, and ends
+/// with the process.
+fn until_asked(read: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.context("cannot start a runtime")?.block_on(async {
         let mut requests = Requests::new(false).context("cannot listen for signals")?;
         let (tell, ended) = oneshot::channel();
-        let reading = move || {
-            // Nobody hears it who has been asked to stop.
-            let _ = tell.send(read(follow, from, from_start, json));
-        };
+        // Nobody hears it who has been asked to stop.
+        let reading = move || drop(tell.send(read()));
         std::thread::Builder::new()
             .name("follow".to_owned())
             .spawn(reading)
@@ -100,7 +100,13 @@ fn until_asked(follow: Follow, from: Vec<PathBuf>, from_start: bool, json: bool)
 }
 
 /// Returns when nobody reads any more.
-fn read(mut follow: Follow, from: Vec<PathBuf>, from_start: bool, json: bool) -> anyhow::Result<()> {
+fn read(
+    mut follow: Follow,
+    reader: &Reader,
+    from: Vec<PathBuf>,
+    from_start: bool,
+    json: bool,
+) -> anyhow::Result<()> {
     let begun = Instant::now();
     let mut input = Input::growing(from);
     if !from_start {
@@ -110,10 +116,9 @@ fn read(mut follow: Follow, from: Vec<PathBuf>, from_start: bool, json: bool) ->
     let mut is_first = true;
     while out.outcome? {
         out = Out { outcome: Ok(true), width: reading::look().width, ..out };
-        let read = input.read(&mut |block, is_ended| {
-            let now = begun.elapsed();
-            let is_understood = follow.take(block, is_ended, now, &mut |told| out.tell(&told));
-            is_ended || is_understood
+        let work = |block: Block<'_>| reader.read(block.text, block.is_ended);
+        let read = input.read(&work, &mut |part, _| {
+            follow.take(part, begun.elapsed(), &mut |told| out.tell(&told));
         });
         match read {
             // A file that was renamed comes again, and so may a directory.

@@ -34,7 +34,9 @@ fn told(follow: &mut Follow, written: &[(u64, String)], last: u64) -> Vec<String
             out.extend(text.lines().map(|line| format!("{second}: {}", line.replace(&id, ""))));
         };
         for (_, line) in written.iter().filter(|(at, _)| *at == second) {
-            assert!(follow.take(line.as_bytes(), true, now, &mut done), "{line}");
+            let (part, is_understood) = reader().read(line.as_bytes(), true);
+            assert!(is_understood, "{line}");
+            follow.take(part, now, &mut done);
         }
         follow.look(now, &mut done);
     }
@@ -42,7 +44,11 @@ fn told(follow: &mut Follow, written: &[(u64, String)], last: u64) -> Vec<String
 }
 
 fn follow() -> Follow {
-    Follow::new(Filter::default(), Picks::default(), true)
+    Follow::new(Filter::default())
+}
+
+fn reader() -> Reader {
+    Reader { with_lines: true, ..Reader::default() }
 }
 
 #[test]
@@ -85,11 +91,10 @@ fn what_comes_later_is_told_only_where_it_changes_the_outcome() {
 
 #[test]
 fn only_what_is_asked_for_is_told_also_when_that_shows_late() {
-    let filter = |filter: Filter| Follow::new(filter, Picks::default(), false);
     let written =
         [(0, span(1, 1, 0, "edge", 200)), (5, span(1, 2, 1, "api", 500)), (0, span(2, 3, 0, "edge", 404))];
     let check = |wanted: Filter, expected: &[&str]| {
-        let told = told(&mut filter(wanted.clone()), &written, 30);
+        let told = told(&mut Follow::new(wanted.clone()), &written, 30);
         let seconds: Vec<&str> = told.iter().map(|line| line.split(':').next().unwrap()).collect();
         assert_eq!(seconds, expected, "{wanted:?}: {told:?}");
     };
@@ -107,7 +112,8 @@ fn what_is_held_has_a_bound_and_what_goes_for_it_is_told() {
     let mut told = Vec::new();
     for number in 1..=500 {
         let text = span(number, number, 9999, "edge", 200) + "\n" + &line(number, 1) + "\n";
-        assert!(follow.take(text.as_bytes(), true, Duration::ZERO, &mut |one| told.push(one.row.trace)));
+        let part = reader().read(text.as_bytes(), true).0;
+        follow.take(part, Duration::ZERO, &mut |one| told.push(one.row.trace));
         assert!(follow.bytes <= 20_000, "{}", follow.bytes);
     }
     follow.look(LATE, &mut |one| told.push(one.row.trace));
@@ -120,11 +126,11 @@ fn what_is_held_has_a_bound_and_what_goes_for_it_is_told() {
 
 #[test]
 fn half_a_line_is_not_taken_before_it_is_whole() {
-    let mut follow = follow();
     let whole = span(1, 1, 0, "edge", 200);
-    let mut none = |told: Told| panic!("{told:?}");
-    assert!(!follow.take(&whole.as_bytes()[..whole.len() - 1], false, Duration::ZERO, &mut none));
-    assert!(follow.open.is_empty());
-    assert!(follow.take(whole.as_bytes(), false, Duration::ZERO, &mut none));
-    assert_eq!(follow.open.len(), 1);
+    let (part, is_understood) = reader().read(&whole.as_bytes()[..whole.len() - 1], false);
+    assert_eq!((part.spans.len(), is_understood), (0, false));
+    let (part, is_understood) = reader().read(whole.as_bytes(), false);
+    assert_eq!((part.spans.len(), is_understood), (1, true));
+    let half = &line(1, 1).into_bytes()[..40];
+    assert!(!reader().read(half, false).1);
 }

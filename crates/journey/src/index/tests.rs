@@ -179,12 +179,7 @@ fn only_what_may_hold_the_id_is_read() {
     assert_eq!(answer(&directory, &id(80)[..8]).0, answer(&directory, &id(80)[..8]).0);
     // What is read of all is read of all, index or not.
     let mut bytes = 0;
-    Input::new(vec![directory])
-        .read(&mut |block, _| {
-            bytes += block.len() as u64;
-            true
-        })
-        .unwrap();
+    Input::new(vec![directory]).read(&|_| ((), true), &mut |(), read| bytes += read).unwrap();
     assert_eq!(bytes, whole);
 }
 

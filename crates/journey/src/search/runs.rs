@@ -10,7 +10,7 @@ use super::{Found, Search};
 use crate::cut::Cut;
 use crate::id::TraceId;
 use crate::index::Keys;
-use crate::input::Unreadable;
+use crate::input::{Block, Unreadable};
 use crate::scan::Needles;
 use crate::span::Span;
 use crate::story::{Runs, Story};
@@ -65,13 +65,13 @@ impl Search {
         let mut found = Found { cut, ..Found::default() };
         self.input.rewind();
         self.input.look_for(wanted.iter().chain([&trace]).map(|one| Keys::of(*one)).collect());
-        self.input.read(&mut |block, is_ended| {
-            for line in needles.lines(block) {
-                found.take(line, &needles, |one| one == trace || wanted.contains(&one));
-            }
-            found.spans.retain(|span| span.trace != trace);
-            found.lines.retain(|line| line.trace != trace);
-            is_ended
+        let keeps = found.cut.is_some();
+        let is_wanted = |one| one == trace || wanted.contains(&one);
+        let work = |block: Block<'_>| Found::in_block(block, &needles, keeps, is_wanted);
+        self.input.read(&work, &mut |mut in_block, _| {
+            in_block.spans.retain(|span| span.trace != trace);
+            in_block.lines.retain(|line| line.trace != trace);
+            found.extend(in_block);
         })?;
         Ok(found)
     }
