@@ -62,6 +62,7 @@ Examples:
   throughline logs 4bf92f35 | jq .        its log lines, as they are
   throughline traces --errors --since 10m requests in which something failed
   throughline follow --slower-than 1s     requests as they complete, here the slow ones
+  throughline index                       find one request at once in files of any size
   throughline stats                       how many requests, how many failed, how long they took
   throughline diff 4bf92f35 5cf8a1b0      what is new, gone, slower or faster in the second request
   throughline map --format mermaid        who calls whom
