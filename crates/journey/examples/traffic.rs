@@ -152,7 +152,7 @@ impl Traffic {
             let done = self.traces.bytes + self.logs.bytes;
             if done - told > 256 << 20 {
                 told = done;
-                eprintln!("traffic: {} of {} MB", done >> 20, traces + logs >> 20);
+                eprintln!("traffic: {} of {} MB", done >> 20, (traces + logs) >> 20);
             }
         }
         self.traces.file.flush()?;
