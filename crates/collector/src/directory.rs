@@ -5,12 +5,13 @@ use std::{
     io,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    sync::mpsc::Sender,
 };
 
 use rustix::fs::{Access, access, statvfs};
 use time::OffsetDateTime;
 
-use crate::{file::LineFile, rotate::Rotation};
+use crate::{file::LineFile, index::Told, rotate::Rotation};
 
 /// Names the process that writes here; the lock on it, not its existence, says that one does.
 const LOCK: &str = ".collector.lock";
@@ -40,17 +41,26 @@ pub(crate) struct Directory {
 
 impl Directory {
     /// Makes the directory where it is missing, and refuses one that another collector writes to.
-    pub(crate) fn open(path: &Path, rotation: Rotation) -> Result<Self, OpenError> {
+    /// Whoever keeps indexes up hears of rotations.
+    pub(crate) fn open(
+        path: &Path,
+        rotation: Rotation,
+        telling: Option<&Sender<Told>>,
+    ) -> Result<Self, OpenError> {
         fs::create_dir_all(path).map_err(|source| OpenError::Make { path: path.to_owned(), source })?;
         let lock = lock(path)?;
         let file = |stem| {
             LineFile::open(path, stem, rotation)
                 .map_err(|source| OpenError::File { path: path.join(format!("{stem}.jsonl")), source })
         };
+        let told = |file: LineFile| match telling {
+            Some(telling) => file.telling(telling.clone()),
+            None => file,
+        };
         let directory = Self {
             path: path.to_owned(),
-            traces: file("traces")?,
-            logs: file("logs")?,
+            traces: told(file("traces")?),
+            logs: told(file("logs")?),
             metrics: file("metrics")?,
             _lock: lock,
         };
@@ -104,14 +114,14 @@ mod tests {
     const ROTATION: Rotation = Rotation { bytes: u64::MAX, keep: Keep { files: None, age: None } };
 
     fn told(path: &Path) -> String {
-        Directory::open(path, ROTATION).expect_err("it cannot be opened").to_string()
+        Directory::open(path, ROTATION, None).expect_err("it cannot be opened").to_string()
     }
 
     #[test]
     fn a_directory_has_one_writer_at_a_time() {
         let parent = std::env::temp_dir().join(format!("throughline-directory-{}", std::process::id()));
         let path = parent.join("made/on the way");
-        let first = Directory::open(&path, ROTATION).unwrap();
+        let first = Directory::open(&path, ROTATION, None).unwrap();
         assert_eq!(first.check_writable(), Ok(()));
         assert_eq!(
             told(&path),
@@ -121,7 +131,7 @@ mod tests {
             )
         );
         drop(first);
-        drop(Directory::open(&path, ROTATION).expect("the lock goes with its holder"));
+        drop(Directory::open(&path, ROTATION, None).expect("the lock goes with its holder"));
 
         fs::remove_file(path.join("traces.jsonl")).unwrap();
         fs::create_dir(path.join("traces.jsonl")).unwrap();

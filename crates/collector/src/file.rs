@@ -15,12 +15,15 @@ use std::{
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, PoisonError, mpsc::Sender},
 };
 
 use time::OffsetDateTime;
 
-use crate::rotate::{self, Rotation};
+use crate::{
+    index::Told,
+    rotate::{self, Rotation},
+};
 
 /// Lines could not be written; the sender has to come again.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +41,8 @@ pub(crate) struct LineFile {
     path: PathBuf,
     rotation: Rotation,
     current: Mutex<Current>,
+    /// Hears of each file that was put away.
+    telling: Option<Sender<Told>>,
 }
 
 /// The file being written to.
@@ -56,7 +61,12 @@ impl LineFile {
     pub(crate) fn open(directory: &Path, stem: &'static str, rotation: Rotation) -> io::Result<Self> {
         let path = directory.join(format!("{stem}.jsonl"));
         let current = Mutex::new(Current::open(&path)?);
-        Ok(Self { directory: directory.to_owned(), stem, path, rotation, current })
+        Ok(Self { directory: directory.to_owned(), stem, path, rotation, current, telling: None })
+    }
+
+    /// The same, and `telling` hears of each file that is put away.
+    pub(crate) fn telling(self, telling: Sender<Told>) -> Self {
+        Self { telling: Some(telling), ..self }
     }
 
     /// Appends whole lines, each with its newline, in one write.
@@ -104,11 +114,25 @@ impl LineFile {
                 return Err(error);
             }
         }
+        self.move_index(&rotated);
         if let Err(error) = self.remove_expired(now) {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(file = %self.path.display(), error, "expired files could not be removed");
         }
         Ok(())
+    }
+
+    /// An index stays beside its file; one that was left behind is still found, at the price of a search for it.
+    fn move_index(&self, rotated: &Path) {
+        let moved = fs::rename(journey::index::path_of(&self.path), journey::index::path_of(rotated));
+        if let Err(error) = moved.or_else(missing_is_well) {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(file = %rotated.display(), error, "an index could not be moved with its file");
+        }
+        if let Some(telling) = &self.telling {
+            // Whoever listened has ended with the process.
+            let _ = telling.send(Told::Rotated(rotated.to_owned()));
+        }
     }
 
     /// A rotated name that is not taken: the first free millisecond from `now` on.
@@ -129,11 +153,17 @@ impl LineFile {
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .collect();
         for name in self.rotation.keep.expired(self.stem, names.iter().map(String::as_str), now) {
-            fs::remove_file(self.directory.join(name))?;
+            let path = self.directory.join(name);
+            fs::remove_file(&path)?;
+            fs::remove_file(journey::index::path_of(&path)).or_else(missing_is_well)?;
             tracing::info!(file = name, "removed an expired file");
         }
         Ok(())
     }
+}
+
+fn missing_is_well(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 impl Current {

@@ -8,12 +8,16 @@
 //! Refuses: queues, batches, other exporters, pipelines to configure; and it never exports its own telemetry, nor
 //! makes spans of the requests that bring it.
 
-use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr, num::NonZeroU32, path::PathBuf, process::ExitCode, sync::Arc, sync::mpsc, time::Duration,
+};
 
 /// The directory, its lock and its files.
 mod directory;
 /// A file of whole lines.
 mod file;
+/// The indexes beside the files.
+mod index;
 /// When a file is put away, and how long it is kept.
 mod rotate;
 
@@ -54,7 +58,9 @@ mod samples;
 
 pub use redact::{BLOCKED_KEY_PATTERNS, BLOCKED_VALUES};
 
+use clap::ArgAction;
 use directory::Directory;
+use index::Keeper;
 use receiver::Receiver;
 use rotate::{Keep, Rotation};
 use service::{Limits, LimitsLayer};
@@ -85,6 +91,10 @@ pub struct Settings {
     /// For how long to keep files that were put away [default: for ever]
     #[arg(long, env = "THROUGHLINE_KEEP_FOR", value_name = "DURATION", value_parser = service::parse_duration)]
     pub keep_for: Option<Duration>,
+    /// Whether to keep an index beside each file of traces and logs that is larger than 4 MiB, about a hundredth of its
+    /// size, by which `throughline trace` and `logs` find one request at once
+    #[arg(long, env = "THROUGHLINE_INDEX", value_name = "true|false", default_value_t = true, action = ArgAction::Set)]
+    pub index: bool,
     #[command(flatten)]
     #[allow(missing_docs, reason = "its text would become the help of the command")]
     pub limits: Limits,
@@ -107,9 +117,17 @@ pub fn run(settings: Settings) -> ExitCode {
 }
 
 fn open(settings: Settings, life: &mut service::Life) -> Result<(), service::Error> {
-    let directory = Directory::open(&settings.directory, settings.rotation()).map_err(|error| {
-        let doing = format!("open the directory `{}`", settings.directory.display());
-        service::Error::Start { doing, source: error.into() }
+    let (telling, told) = mpsc::channel();
+    let listening = settings.index.then_some(&telling);
+    let directory =
+        Directory::open(&settings.directory, settings.rotation(), listening).map_err(|error| {
+            let doing = format!("open the directory `{}`", settings.directory.display());
+            service::Error::Start { doing, source: error.into() }
+        })?;
+    let keeper = settings.index.then(|| Keeper::start(&settings.directory, telling, told)).transpose();
+    let keeper = keeper.map_err(|error| service::Error::Start {
+        doing: "start the thread that keeps indexes up".to_owned(),
+        source: error.into(),
     })?;
     let largest = usize::try_from(settings.limits.max_body_bytes).unwrap_or(usize::MAX);
     let receiver = Arc::new(Receiver::new(directory, largest));
@@ -126,6 +144,9 @@ fn open(settings: Settings, life: &mut service::Life) -> Result<(), service::Err
     });
     life.after_drain(move || {
         receiver.counts.tell();
+        if let Some(keeper) = keeper {
+            keeper.stop();
+        }
         Box::pin(std::future::ready(()))
     });
     Ok(())

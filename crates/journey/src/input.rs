@@ -14,6 +14,9 @@ use std::sync::Mutex;
 use std::thread;
 
 use flate2::read::MultiGzDecoder;
+use memchr::memrchr;
+
+use crate::index::{Finder, Keys};
 
 /// Work on its way through all cores.
 mod belt;
@@ -26,9 +29,10 @@ mod packed;
 /// Files and streams → the belt.
 mod reading;
 
+pub(crate) use names::{is_telemetry, metrics_files, telemetry_files};
+
 use belt::{Belt, End};
 use cut::{Cutter, Went};
-pub(crate) use names::{metrics_files, telemetry_files};
 use packed::{Form, Zstd};
 use reading::{Lines, Reading};
 
@@ -76,6 +80,8 @@ pub struct Tally {
     pub protobuf: u64,
     /// Files among others that could not be read.
     pub unreadable: Vec<Unreadable>,
+    /// Indexes that were damaged or do not fit their files, which were read whole instead.
+    pub unfit: Vec<PathBuf>,
 }
 
 /// The places to read from, and how far each file in them has been read.
@@ -85,6 +91,21 @@ pub struct Input {
     read: HashMap<Key, Progress>,
     tally: Tally,
     has_read_stdin: bool,
+    /// What is looked for, if not all.
+    keys: Option<Vec<Keys>>,
+    indexes: Finder,
+    growing: Growing,
+}
+
+/// How files are read that are followed while they grow.
+#[derive(Debug, Default)]
+struct Growing {
+    /// Whether they are, and packed ones passed over.
+    is_so: bool,
+    /// Whether what is there now is passed over.
+    skips: bool,
+    /// The files that were named: what is written to one until it is renamed is read from it.
+    held: HashMap<PathBuf, File>,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -100,7 +121,36 @@ struct Progress {
 impl Input {
     /// Reads from `places`: directories, files, and `-` for standard input. A file that is reached twice is read once.
     pub fn new(places: Vec<PathBuf>) -> Self {
-        Self { places, read: HashMap::new(), tally: Tally::default(), has_read_stdin: false }
+        Self {
+            places,
+            read: HashMap::new(),
+            tally: Tally::default(),
+            has_read_stdin: false,
+            keys: None,
+            indexes: Finder::default(),
+            growing: Growing::default(),
+        }
+    }
+
+    /// The same of files that grow: packed ones, which hold what was written long ago, are passed over.
+    pub fn growing(places: Vec<PathBuf>) -> Self {
+        Self { growing: Growing { is_so: true, ..Growing::default() }, ..Self::new(places) }
+    }
+
+    /// Counts all whole lines that are there now as read; standard input is read.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn skip(&mut self) -> Result<(), Unreadable> {
+        self.growing.skips = true;
+        let skipped = self.read(&|_| ((), true), &mut |(), _| {});
+        self.growing.skips = false;
+        skipped
+    }
+
+    /// From now on only lines that may concern `keys` need be given. Where a file has an index, the rest of it is not read.
+    pub fn look_for(&mut self, keys: Vec<Keys>) {
+        self.keys = Some(keys);
     }
 
     /// How much has been read until now.
@@ -145,8 +195,17 @@ impl Input {
             }
             return Ok(());
         }
+        if let Some(held) = self.growing.held.get(place) {
+            // What was written to it before it was renamed, if it was.
+            held.try_clone().and_then(|held| self.opened(held, place, on)).map_err(unreadable)?;
+            self.settle(on);
+        }
         if !fs::metadata(place).map_err(unreadable)?.is_dir() {
-            let key = self.file(place, on).map_err(unreadable)?;
+            let file = File::open(place).map_err(unreadable)?;
+            if self.growing.is_so {
+                self.growing.held.insert(place.to_owned(), file.try_clone().map_err(unreadable)?);
+            }
+            let key = self.opened(file, place, on).map_err(unreadable)?;
             return self
                 .settle(on)
                 .into_iter()
@@ -155,7 +214,7 @@ impl Input {
         }
         let mut names = HashMap::new();
         for path in names::telemetry_files(place).map_err(unreadable)? {
-            match self.file(&path, on) {
+            match File::open(&path).and_then(|file| self.opened(file, &path, on)) {
                 // Rotation took it away between listing and opening.
                 Err(source) if source.kind() == io::ErrorKind::NotFound => {}
                 Err(source) => self.tally.unreadable.push(Unreadable { path, source }),
@@ -183,8 +242,7 @@ impl Input {
         wrong
     }
 
-    fn file(&mut self, path: &Path, on: &mut dyn Lines) -> io::Result<Key> {
-        let mut file = File::open(path)?;
+    fn opened(&mut self, mut file: File, path: &Path, on: &mut dyn Lines) -> io::Result<Key> {
         let metadata = file.metadata()?;
         let key = (metadata.dev(), metadata.ino());
         if !metadata.is_file() {
@@ -202,11 +260,19 @@ impl Input {
         let mut head = [0; packed::HEAD];
         let count = file.read_at(&mut head, 0)?;
         let progress = match Form::of(&head[..count]) {
+            Form::Plain if self.growing.skips => {
+                Progress { offset: last_line_end(&file, length)?, ..Progress::default() }
+            }
             Form::Plain => {
+                let from = match known.offset {
+                    0 => self.indexed(&file, path, &metadata, on)?,
+                    known => known,
+                };
                 // Up to the length at opening: a file that grows faster than it is read must not keep us here.
-                on.pieces(file, End { file: key, length }, known.offset);
+                on.pieces(file, End { file: key, length, is_counted: true }, from);
                 Progress { offset: length, ..Progress::default() }
             }
+            _ if self.growing.is_so => Progress { packed: Some(length), ..Progress::default() },
             form => {
                 // Of frames, what was read to the end of one is known; gzip is read again if it was still being written.
                 let from = if matches!(form, Form::Zstd | Form::Framed) { known.offset } else { 0 };
@@ -217,6 +283,34 @@ impl Input {
         };
         self.note(key, progress);
         Ok(key)
+    }
+
+    /// Has what is looked for in the indexed part of a file looked at, and says where that part ends.
+    fn indexed(
+        &mut self,
+        file: &File,
+        path: &Path,
+        metadata: &Metadata,
+        on: &mut dyn Lines,
+    ) -> io::Result<u64> {
+        let Some(keys) = &self.keys else { return Ok(0) };
+        let places = match self.indexes.find(path, file, metadata, keys) {
+            Ok(places) => places,
+            Err(unfit) => {
+                // A file of which nothing could be read yet is looked at again.
+                let unfit = unfit.filter(|unfit| !self.tally.unfit.contains(unfit));
+                self.tally.unfit.extend(unfit);
+                return Ok(0);
+            }
+        };
+        for range in places.ranges {
+            let end = End { file: (metadata.dev(), metadata.ino()), length: range.end, is_counted: false };
+            on.pieces(file.try_clone()?, end, range.start);
+        }
+        // The lines that are passed over count as read: the index vouches for them.
+        self.tally.lines = self.tally.lines.saturating_add(places.lines);
+        self.tally.too_long = self.tally.too_long.saturating_add(places.too_long);
+        Ok(places.covered)
     }
 
     /// How far the file was read; from its beginning if it has become shorter.
@@ -279,4 +373,23 @@ impl Tally {
         self.cut_short += u64::from(progress.is_cut_short);
         self.protobuf += u64::from(progress.is_protobuf);
     }
+}
+
+/// How much of the end of a file is looked at for the end of a line.
+const END: u64 = 1 << 20;
+
+/// Where the last line end among the first `length` bytes is, not further than [`END`] from their end: what is behind it is
+/// half a line.
+fn last_line_end(file: &File, length: u64) -> io::Result<u64> {
+    let mut last = vec![0; length.min(END) as usize];
+    let from = length - last.len() as u64;
+    file.read_exact_at(&mut last, from)?;
+    Ok(memrchr(b'\n', &last).map_or(length, |at| from + at as u64 + 1))
+}
+
+/// Whether the file begins as packed ones do.
+pub(crate) fn is_packed(file: &File) -> io::Result<bool> {
+    let mut head = [0; packed::HEAD];
+    let count = file.read_at(&mut head, 0)?;
+    Ok(Form::of(&head[..count]) != Form::Plain)
 }

@@ -2,7 +2,8 @@
 //!
 //! [`Search`] reads what the Collector wrote and keeps what belongs to one id; [`Story`] orders it into a tree, purely;
 //! [`Verdict`] judges it, [`text`] and [`json`] show both. [`pass`] reads everything once, on all cores and in bounded
-//! memory, for [`traces`], [`stats`] and [`errors`]. Nothing is ever written beside the files that are read.
+//! memory, for [`traces`], [`stats`] and [`errors`]. Nothing is written beside the files that are read
+//! but an [`index`], where one is asked for.
 //!
 //! Nothing in the input can make it panic, recurse or print a control character: files come from anybody.
 
@@ -24,10 +25,14 @@ pub mod diff;
 pub mod errors;
 /// Text from data, made harmless for a terminal.
 mod escape;
+/// Requests as they complete, from files that grow.
+pub mod follow;
 /// A story as one HTML file.
 pub mod html;
 /// Ids in every spelling, and what a person may type for one.
 pub mod id;
+/// An index beside a file, so that one trace is found without reading the rest.
+pub mod index;
 /// Paths → blocks of whole lines.
 pub mod input;
 /// A story as JSON.

@@ -221,7 +221,7 @@ impl Logs {
     fn take_object(&mut self, text: &str) -> Option<usize> {
         let mut records = Vec::new();
         // A record's own text is another than that of the line that it becomes.
-        let (is_request, length) = otlp::every(text, |_, _| {}, |record| records.push(record))?;
+        let (is_request, length) = otlp::records(text, |record| records.push(record))?;
         if is_request {
             for record in records {
                 let raw = Value::Object(record.clone()).to_string();

@@ -26,14 +26,10 @@ pub(crate) enum Object {
 /// What the object that `text` begins with is, and how long it is; `None` if it is no JSON, or only half of an object.
 pub(crate) fn read(text: &str, needles: &Needles) -> Option<(Object, usize)> {
     let (mut spans, mut lines) = (Vec::new(), Vec::new());
-    let is_wanted = |text: &[u8]| needles.are_in(text);
+    let is_wanted = |_, text: &[u8]| needles.are_in(text);
     let (is_request, length) = walk(text, is_wanted, |kind, item, scope, resource| match kind {
         Items::Spans => spans.extend(read_span(item, resource)),
-        Items::Records => {
-            let flat = flatten(item, scope, resource);
-            let raw = Value::Object(flat.clone()).to_string();
-            lines.extend(Line::from_object(flat, raw));
-        }
+        Items::Records => lines.extend(line(flatten(item, scope, resource))),
     })?;
     Some((if is_request { Object::Request(spans, lines) } else { Object::Other }, length))
 }
@@ -47,7 +43,7 @@ pub(crate) fn every(
 ) -> Option<(bool, usize)> {
     walk(
         text,
-        |_| true,
+        |_, _| true,
         |kind, item, scope, resource| match kind {
             Items::Spans => {
                 let flags = item.get("flags").and_then(Value::as_u64).unwrap_or(0);
@@ -60,11 +56,26 @@ pub(crate) fn every(
     )
 }
 
-/// Gives those items to `take` in whose text `is_wanted` finds what it looks for, each with its scope's name and its
+/// Gives every record of the export request that `text` begins with to `record`, as [`every`]; passes spans over.
+pub(crate) fn records(text: &str, mut record: impl FnMut(Attributes)) -> Option<(bool, usize)> {
+    walk(
+        text,
+        |kind, _| kind == Items::Records,
+        |_, item, scope, resource| record(flatten(item, scope, resource)),
+    )
+}
+
+/// The line that a record has become; `None` if it is of no trace.
+pub(crate) fn line(flat: Attributes) -> Option<Line> {
+    let raw = Value::Object(flat.clone()).to_string();
+    Line::from_object(flat, raw)
+}
+
+/// Gives those items to `take` that `is_wanted` wants by kind and text, each with its scope's name and its
 /// resource's attributes.
 fn walk(
     text: &str,
-    is_wanted: impl Fn(&[u8]) -> bool,
+    is_wanted: impl Fn(Items, &[u8]) -> bool,
     take: impl FnMut(Items, &Attributes, &str, &Attributes),
 ) -> Option<(bool, usize)> {
     let mut cursor = Cursor::new(text);
@@ -81,7 +92,7 @@ struct Reader<W, T> {
 
 impl<'a, W, T> Take<'a> for Reader<W, T>
 where
-    W: Fn(&[u8]) -> bool,
+    W: Fn(Items, &[u8]) -> bool,
     T: FnMut(Items, &Attributes, &str, &Attributes),
 {
     fn next(&mut self) {
@@ -101,7 +112,7 @@ where
         let from = cursor.at;
         cursor.pass()?;
         let text = cursor.since(from);
-        if (self.is_wanted)(text.as_bytes()) {
+        if (self.is_wanted)(kind, text.as_bytes()) {
             // An item that is no object, or is nested too deep to be one, is no span: the rest of its batch still counts.
             if let Ok(item) = serde_json::from_str(text) {
                 (self.take)(kind, &item, scope, &self.resource);

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::cut::Cut;
 use crate::id::{SpanId, TraceId, Wanted};
+use crate::index::Keys;
 use crate::input::{Block, Input, Tally, Unreadable};
 use crate::line::Line;
 use crate::objects;
@@ -75,9 +76,10 @@ impl Search {
         let mut read = 0;
         let Self { wanted, needles, input, found } = self;
         found.half = 0;
-        let keeps_written = found.cut.is_some();
+        input.look_for(wanted.iter().map(Keys::wanted).collect());
+        let keeps = found.cut.is_some();
         let is_wanted = |trace| wanted.iter().any(|wanted| wanted.is(trace));
-        let work = |block: Block<'_>| Found::in_block(block, needles, is_wanted, keeps_written);
+        let work = |block: Block<'_>| Found::in_block(block, needles, keeps, is_wanted);
         input.read(&work, &mut |in_block, bytes| {
             read += bytes;
             tell(read);
@@ -128,8 +130,9 @@ impl Search {
         let needles = Needles::of_spans(ids.iter().map(|(_, span)| span));
         let mut targets = HashMap::new();
         self.input.rewind();
+        self.input.look_for(ids.iter().map(|(linked, _)| Keys::of(*linked)).collect());
         let is_wanted = |trace| ids.iter().any(|(linked, _)| *linked == trace);
-        let work = |block: Block<'_>| Found::in_block(block, &needles, is_wanted, false);
+        let work = |block: Block<'_>| Found::in_block(block, &needles, false, is_wanted);
         self.input.read(&work, &mut |found, _| {
             for span in found.spans.into_iter().filter(|span| ids.contains(&(span.trace, span.id))) {
                 targets.insert((span.trace, span.id), Target::of(&span));
@@ -155,8 +158,8 @@ impl Found {
     fn in_block(
         block: Block<'_>,
         needles: &Needles,
-        is_wanted: impl Fn(TraceId) -> bool + Copy,
         keeps_written: bool,
+        is_wanted: impl Fn(TraceId) -> bool + Copy,
     ) -> (Self, bool) {
         let mut found = Self { cut: keeps_written.then(Cut::default), ..Self::default() };
         let mut is_understood = block.is_ended;

@@ -87,7 +87,8 @@ fn letters(text: &str) -> usize {
     text.chars().count()
 }
 
-fn shortened(text: &str, width: usize) -> String {
+/// `text`, cut to `width` letters.
+pub(crate) fn shortened(text: &str, width: usize) -> String {
     if letters(text) <= width {
         return text.to_owned();
     }

@@ -158,7 +158,8 @@ impl Traces {
 }
 
 impl Filter {
-    fn is_met(&self, row: &Row, spans: &[Brief]) -> bool {
+    /// Whether everything here is true of the trace with these spans, sorted, whose row this is.
+    pub(crate) fn is_met(&self, row: &Row, spans: &[Brief]) -> bool {
         let has = || spans.iter().fold(0, |bits, span| bits | span.has);
         let whats = || spans.iter().filter_map(|span| span.what.as_deref());
         let is_route =
@@ -177,7 +178,14 @@ impl Filter {
 }
 
 impl Row {
-    fn of(spans: &[Brief]) -> Option<Self> {
+    /// Whether `other`, of the same trace, tells the same outcome: who else had a part in it makes no other.
+    pub(crate) fn says_the_same(&self, other: &Self) -> bool {
+        let outcome = |row: &Self| (row.duration, row.status, row.errors > 0);
+        outcome(self) == outcome(other) && self.asked == other.asked
+    }
+
+    /// That of a trace with these spans, sorted; `None` of none.
+    pub(crate) fn of(spans: &[Brief]) -> Option<Self> {
         let root = brief::root(spans)?;
         let mut services: Vec<Arc<str>> = spans.iter().map(|span| span.service.clone()).collect();
         services.sort_unstable();
@@ -262,22 +270,23 @@ pub fn text(found: &Found, width: usize) -> String {
     table::render(&columns, &found.rows.iter().map(row).collect::<Vec<_>>(), width)
 }
 
-/// The list as JSON, one object a line.
-pub fn json(found: &Found) -> String {
-    #[derive(Serialize)]
-    struct Object<'a> {
-        trace_id: String,
-        start: String,
-        duration_ms: f64,
-        whole_ms: f64,
-        status: Option<u16>,
-        request: &'a str,
-        services: Vec<&'a str>,
-        spans: u64,
-        errors: u64,
-    }
-    let object = |row: &Row| {
-        table::json(&Object {
+/// A trace as JSON.
+#[derive(Serialize)]
+pub(crate) struct Object<'a> {
+    trace_id: String,
+    start: String,
+    duration_ms: f64,
+    whole_ms: f64,
+    status: Option<u16>,
+    request: &'a str,
+    services: Vec<&'a str>,
+    spans: u64,
+    errors: u64,
+}
+
+impl<'a> Object<'a> {
+    pub(crate) fn of(row: &'a Row) -> Self {
+        Self {
             trace_id: row.trace.to_string(),
             start: table::moment(row.start),
             duration_ms: row.duration as f64 / 1e6,
@@ -287,7 +296,11 @@ pub fn json(found: &Found) -> String {
             services: row.services.iter().map(|service| &**service).collect(),
             spans: row.spans,
             errors: row.errors,
-        })
-    };
-    found.rows.iter().map(object).collect()
+        }
+    }
+}
+
+/// The list as JSON, one object a line.
+pub fn json(found: &Found) -> String {
+    found.rows.iter().map(|row| table::json(&Object::of(row))).collect()
 }

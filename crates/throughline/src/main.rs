@@ -15,6 +15,10 @@ mod audit;
 mod diff;
 /// `errors`: what failed, from files.
 mod errors;
+/// `follow`: requests as they complete, from files that grow.
+mod follow;
+/// `index`: indexes beside files.
+mod index;
 /// `logs`: log lines as they are, from files.
 mod logs;
 /// `map`: who calls whom, from files.
@@ -61,6 +65,8 @@ Examples:
   throughline logs --level warn --since 1h
                                           what was not normal, of everybody
   throughline traces --errors --since 10m requests in which something failed
+  throughline follow --slower-than 1s     requests as they complete, here the slow ones
+  throughline index                       find one request at once in files of any size
   throughline stats                       how many requests, how many failed, how long they took
   throughline audit --since 1h            whether every hop carried the trace on, and where not
   throughline diff 4bf92f35 5cf8a1b0      what is new, gone, slower or faster in the second request
@@ -89,6 +95,10 @@ enum Command {
     Errors(errors::Settings),
     /// Tell whether every hop carried the trace on, and where not, which hop and why
     Audit(audit::Settings),
+    /// Tell requests as they complete, as the Collector's files grow
+    Follow(follow::Settings),
+    /// Make the indexes by which `trace` and `logs` find one request at once in files of any size
+    Index(index::Settings),
     /// Tell who calls whom, how often, how well and how fast, from the Collector's files
     Map(map::Settings),
     /// Compare two requests: what is new, gone, slower or faster in the second, from the Collector's files
@@ -122,6 +132,8 @@ fn main() -> ExitCode {
         Command::Stats(settings) => stats::run(settings),
         Command::Errors(settings) => errors::run(settings),
         Command::Audit(settings) => audit::run(settings),
+        Command::Follow(settings) => follow::run(settings),
+        Command::Index(settings) => index::run(settings),
         Command::Map(settings) => map::run(settings),
         Command::Diff(settings) => diff::run(settings),
         Command::Tasks(settings) => tasks::run(settings),

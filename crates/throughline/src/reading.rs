@@ -15,11 +15,15 @@ mod everything;
 mod patience;
 /// What takes so long.
 mod progress;
+/// What `traces` and `follow` share.
+mod which;
 
 pub(crate) use everything::{
     Source, Told, answer as answer_all, now, parse_moment, read as read_all, some_files, with_progress,
 };
 pub(crate) use patience::{Outcome, search};
+pub(crate) use progress::Progress;
+pub(crate) use which::Which;
 
 /// Where the embedded collector and docker-compose.yml put the files.
 const USUAL_PLACES: [&str; 2] = ["./throughline-data/telemetry", "./telemetry"];
@@ -110,6 +114,10 @@ pub(crate) fn tell_counts(counts: &[(u64, &str)], tally: &Tally) -> Option<Strin
         (tally.cut_short, "packed files damaged or ending too early"),
         (tally.protobuf, "files of protobuf not read (set `format: json` at the Collector's file exporter)"),
         (tally.unreadable.len() as u64, "files could not be opened"),
+        (
+            tally.unfit.len() as u64,
+            "indexes that do not fit their files (`throughline index` makes them anew)",
+        ),
     ];
     let all = counts.iter().chain(&of_files).filter(|(count, _)| *count > 0);
     let counted = all.map(|(count, what)| format!("{what}: {count}"));

@@ -63,10 +63,11 @@ impl Place {
             .collect()
     }
 
-    /// The text of every file whose name begins so.
+    /// The text of every file of lines whose name begins so.
     pub(crate) fn all(&self, stem: &str) -> String {
         let entries = fs::read_dir(self.directory()).unwrap().map(|entry| entry.unwrap().path());
-        let named = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with(stem);
+        let of_stem = |name: &str| name.starts_with(stem) && name.ends_with(".jsonl");
+        let named = |path: &PathBuf| of_stem(path.file_name().unwrap().to_str().unwrap());
         entries.filter(named).map(|path| fs::read_to_string(path).unwrap()).collect()
     }
 }

@@ -35,6 +35,8 @@ pub(super) struct End {
     pub(super) file: super::Key,
     /// How long the file was when it was opened: nothing beyond is read, however fast it grows.
     pub(super) length: u64,
+    /// Whether the lines before it are counted; an index has counted its own.
+    pub(super) is_counted: bool,
 }
 
 /// What came of a load.

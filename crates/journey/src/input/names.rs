@@ -30,7 +30,7 @@ fn files(directory: &Path, is_wanted: impl Fn(&str) -> bool) -> io::Result<Vec<P
 
 /// Whether a file of this name is read when its directory is named: JSON lines, rotated and packed ones too. Metrics
 /// are not: their exemplars name traces, and they are large.
-fn is_telemetry(name: &str) -> bool {
+pub(crate) fn is_telemetry(name: &str) -> bool {
     holds_lines(name) && !name.starts_with("metrics")
 }
 

@@ -90,5 +90,9 @@ impl<'s, 'e: 's, T: Send + 's, W: Fn(Block<'_>) -> (T, bool) + Sync> Lines for R
 /// Gives what was made to `fold`, and notes what went by.
 fn take<T>(done: Done<T>, fold: &mut dyn FnMut(T, u64), went: &mut Vec<(Key, Went, io::Result<()>)>) {
     done.made.into_iter().for_each(|(made, bytes)| fold(made, bytes));
-    went.extend(done.of.map(|(end, outcome)| (end.file, done.went, outcome)));
+    let counted = |end: End| match end.is_counted {
+        true => done.went,
+        false => Went::default(),
+    };
+    went.extend(done.of.map(|(end, outcome)| (end.file, counted(end), outcome)));
 }

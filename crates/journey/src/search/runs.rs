@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use super::{Found, Search};
 use crate::cut::Cut;
 use crate::id::TraceId;
+use crate::index::Keys;
 use crate::input::{Block, Unreadable};
 use crate::scan::Needles;
 use crate::span::Span;
@@ -63,9 +64,10 @@ impl Search {
         let needles = Needles::of_traces(wanted.iter().chain([&trace]));
         let mut found = Found { cut, ..Found::default() };
         self.input.rewind();
+        self.input.look_for(wanted.iter().chain([&trace]).map(|one| Keys::of(*one)).collect());
+        let keeps = found.cut.is_some();
         let is_wanted = |one| one == trace || wanted.contains(&one);
-        let keeps_written = found.cut.is_some();
-        let work = |block: Block<'_>| Found::in_block(block, &needles, is_wanted, keeps_written);
+        let work = |block: Block<'_>| Found::in_block(block, &needles, keeps, is_wanted);
         self.input.read(&work, &mut |mut in_block, _| {
             in_block.spans.retain(|span| span.trace != trace);
             in_block.lines.retain(|line| line.trace != trace);

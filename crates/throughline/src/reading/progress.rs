@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 const SILENCE: Duration = Duration::from_secs(2);
 
 /// What is told, and when it was told last. The line goes away with it.
-pub(super) struct Progress {
+pub(crate) struct Progress {
     begun: Instant,
     told: Option<Instant>,
 }
 
 impl Progress {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { begun: Instant::now(), told: None }
     }
 
-    pub(super) fn tell(&mut self, what: std::fmt::Arguments<'_>) {
+    pub(crate) fn tell(&mut self, what: std::fmt::Arguments<'_>) {
         let last = self.told.unwrap_or(self.begun);
         if last.elapsed() >= SILENCE && io::stderr().is_terminal() {
             self.told = Some(Instant::now());

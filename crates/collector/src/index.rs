@@ -1,0 +1,221 @@
+//! The indexes of the files, kept up while they grow, so that one request is found in them at once ([`journey::index`]).
+//!
+//! A thread of its own reads what was written again, out of the kernel's memory: nobody who sends telemetry waits for it.
+//! Promises: what is not indexed of a file that grows is at most [`DUE`] bytes and what was written within [`PAUSE`]; a file
+//! that was put away is indexed whole, in as few parts as can be; where an index cannot be written that is said once, and
+//! telemetry is written on. Refuses: files that were there before it and had no index: `throughline index` makes theirs.
+
+use std::{
+    collections::HashMap,
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, PoisonError,
+        mpsc::{Receiver, RecvTimeoutError, Sender},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use journey::index::{self, Again};
+
+/// So many bytes are searched in a few milliseconds. Of a smaller file there is no index.
+const DUE: u64 = if cfg!(test) { 100 } else { 4 << 20 };
+/// How often the files are looked at.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The files of which traces are asked for; of metrics none is.
+const STEMS: [&str; 2] = ["traces", "logs"];
+
+/// What the thread is told.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// A file was put away under this name.
+    Rotated(PathBuf),
+    /// The process ends.
+    Stop,
+}
+
+/// The thread that keeps the indexes up.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    telling: Sender<Told>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Keeper {
+    /// Keeps those of `directory` up; `told` is the other end of `telling`.
+    pub(crate) fn start(
+        directory: &Path,
+        telling: Sender<Told>,
+        told: Receiver<Told>,
+    ) -> std::io::Result<Self> {
+        let mut indexes = Indexes::new(directory);
+        let thread = thread::Builder::new().name("index".to_owned()).spawn(move || indexes.keep_up(&told))?;
+        Ok(Self { telling, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Returns when what was written is indexed. Blocks for as long as that takes: a fraction of a second.
+    pub(crate) fn stop(&self) {
+        // A thread that has ended hears nothing and need not.
+        let _ = self.telling.send(Told::Stop);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::warn!("the thread that keeps indexes up has panicked");
+        }
+    }
+}
+
+/// The indexes of one directory.
+#[derive(Debug)]
+struct Indexes {
+    directory: PathBuf,
+    /// How much of each file is indexed, by its inode.
+    covered: HashMap<u64, u64>,
+    is_failing: bool,
+}
+
+impl Indexes {
+    fn new(directory: &Path) -> Self {
+        Self { directory: directory.to_owned(), covered: HashMap::new(), is_failing: false }
+    }
+
+    fn keep_up(&mut self, told: &Receiver<Told>) {
+        self.finish_begun();
+        loop {
+            match told.recv_timeout(PAUSE) {
+                Ok(Told::Rotated(path)) => self.extend(&path, Again::Parts),
+                Err(RecvTimeoutError::Timeout) => self.look(DUE),
+                Ok(Told::Stop) | Err(RecvTimeoutError::Disconnected) => return self.look(1),
+            }
+        }
+    }
+
+    /// Finishes what an earlier process had begun.
+    fn finish_begun(&mut self) {
+        if let Err(trouble) = index::remove_lost(&self.directory) {
+            self.tell(Err(trouble));
+        }
+        // What cannot be listed is not written to either, and that is said elsewhere.
+        for path in index::files(&self.directory).unwrap_or_default() {
+            if !self.is_growing(&path) && index::path_of(&path).exists() {
+                self.extend(&path, Again::Parts);
+            }
+        }
+    }
+
+    /// Extends the indexes of files that have grown by `due` bytes, and begins those of files that are large enough.
+    fn look(&mut self, due: u64) {
+        for path in STEMS.map(|stem| self.growing(stem)) {
+            // A file that is gone comes again with the next line.
+            let Ok(found) = fs::metadata(&path) else { continue };
+            let covered = self.covered.get(&found.ino()).copied();
+            let due = if covered.is_none() && !index::path_of(&path).exists() { DUE } else { due };
+            if found.len().saturating_sub(covered.unwrap_or(0)) >= due {
+                self.extend(&path, Again::Little);
+            }
+        }
+    }
+
+    fn extend(&mut self, path: &Path, again: Again) {
+        let inode = fs::metadata(path).map(|found| found.ino());
+        let built = index::extend(path, again, &mut |_| {});
+        if let (Ok(inode), Ok(Some(built))) = (inode, &built) {
+            // Those of files that were put away are not asked for again.
+            self.covered.retain(|_, _| again == Again::Little);
+            self.covered.insert(inode, built.covered);
+        }
+        self.tell(built.map(drop));
+    }
+
+    fn growing(&self, stem: &str) -> PathBuf {
+        self.directory.join(format!("{stem}.jsonl"))
+    }
+
+    fn is_growing(&self, path: &Path) -> bool {
+        STEMS.iter().any(|stem| self.growing(stem) == path)
+    }
+
+    fn tell(&mut self, outcome: Result<(), index::Trouble>) {
+        match outcome {
+            Err(trouble) if !std::mem::replace(&mut self.is_failing, true) => {
+                let error: &dyn std::error::Error = &trouble;
+                tracing::warn!(error, "no index is kept up: requests are found by reading everything");
+            }
+            Ok(()) if std::mem::take(&mut self.is_failing) => tracing::info!("indexes are kept up again"),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{num::NonZeroU32, sync::mpsc};
+
+    use time::{Duration as Span, macros::datetime};
+
+    use super::*;
+    use crate::{
+        file::LineFile,
+        rotate::{Keep, Rotation},
+    };
+
+    const LINE: &[u8] =
+        b"{\"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e4736\",\"message\":\"a line of a hundred bytes\"}\n";
+
+    /// The files of a directory that hold indexes, and of which of them nothing is left to index.
+    fn indexed(directory: &Path) -> Vec<String> {
+        let files = index::files(directory).unwrap();
+        let whole = files.iter().filter(|path| index::path_of(path).exists()).map(|path| {
+            let built = index::extend(path, Again::Little, &mut |_| {}).unwrap().unwrap();
+            let state = if built.read == 0 { "" } else { " in part" };
+            format!("{}{state}", path.file_name().unwrap().to_string_lossy())
+        });
+        whole.collect()
+    }
+
+    #[test]
+    fn indexes_grow_with_the_files_and_move_and_go_with_them() {
+        let directory = std::env::temp_dir().join(format!("throughline-indexes-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let (telling, told) = mpsc::channel();
+        let keep = Keep { files: NonZeroU32::new(1), age: None };
+        let rotation = Rotation { bytes: 3 * LINE.len() as u64, keep };
+        let file = LineFile::open(&directory, "logs", rotation).unwrap().telling(telling.clone());
+        let mut now = datetime!(2026-11-23 07:26:02.123 UTC);
+        let mut append = || {
+            now += Span::SECOND;
+            file.append(LINE, now).unwrap();
+        };
+        let mut indexes = Indexes::new(&directory);
+        append();
+        indexes.look(DUE);
+        assert_eq!(indexed(&directory), Vec::<String>::new(), "too small");
+        append();
+        indexes.look(DUE);
+        assert_eq!(indexed(&directory), ["logs.jsonl"]);
+        append();
+        append();
+        assert!(
+            directory.join("logs-2026-11-23T07-26-06.123.jsonl.index").exists(),
+            "it moves with its file at once"
+        );
+        let Ok(Told::Rotated(path)) = told.try_recv() else { panic!("a rotation is told") };
+        indexes.extend(&path, Again::Parts);
+        assert_eq!(indexed(&directory), ["logs-2026-11-23T07-26-06.123.jsonl"]);
+        // A rotation that nobody could hear of, and one more: the first file expires, and its index with it.
+        (0..6).for_each(|_| append());
+        let mut names: Vec<_> =
+            fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["logs-2026-11-23T07-26-12.123.jsonl", "logs.jsonl"]);
+
+        let again = directory.join("logs-2026-11-23T07-26-12.123.jsonl");
+        index::extend(&again, Again::Little, &mut |_| {}).unwrap();
+        append();
+        let keeper = Keeper::start(&directory, telling, told).unwrap();
+        keeper.stop();
+        assert!(indexed(&directory).contains(&"logs.jsonl".to_owned()), "{:?}", indexed(&directory));
+        fs::remove_dir_all(directory).unwrap();
+    }
+}
