@@ -135,7 +135,9 @@ proptest! {
             fs::write(place.join("traces.jsonl"), &text).unwrap();
         }
         let ends = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        prop_assert_eq!(build(&indexed.join("traces.jsonl")), ends as u64);
+        let covered = build(&indexed.join("traces.jsonl"));
+        // Zeros and an empty line look like a file of protobuf, which is not read at all.
+        prop_assert!(covered == ends as u64 || covered == 0 && text.starts_with(b"\0"), "{}", covered);
         for question in questions() {
             prop_assert_eq!(answer(&indexed, &question).0, answer(&plain, &question).0, "{}", question);
         }
