@@ -77,7 +77,7 @@ Examples:
   throughline load-balancer --upstream http://127.0.0.1:9000
                                           the traced edge in front of any HTTP service
 
-Every flag is also a variable of the environment; `throughline <COMMAND> --help` names it.";
+`throughline <COMMAND> --help` says more. Every flag of a service is also a variable of the environment, named there.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
