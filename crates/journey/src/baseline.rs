@@ -196,7 +196,8 @@ fn parts(spans: &[Brief], root: &Brief) -> Parts {
             None => Spent::Own,
         };
         if own > 0 {
-            *parts.entry((span.service.to_string(), spent)).or_default() += own;
+            let part = parts.entry((span.service.to_string(), spent)).or_default();
+            *part = part.saturating_add(own);
         }
         to_visit.extend(waited_for);
     }

@@ -82,6 +82,11 @@ impl Cut {
         other.spans.into_iter().for_each(|(ids, kept)| self.insert(ids, kept));
     }
 
+    /// Lets go of the spans of other traces.
+    pub(crate) fn retain(&mut self, is_wanted: impl Fn(&TraceId) -> bool) {
+        self.spans.retain(|(trace, _), _| is_wanted(trace));
+    }
+
     /// Keeps one of the spans with one id, the same one for any order.
     fn insert(&mut self, ids: (TraceId, SpanId), kept: Kept) {
         match self.spans.entry(ids) {

@@ -1,6 +1,6 @@
 //! One search: reads [`Input`], keeps what belongs to the wanted id, says what could not be read.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::cut::Cut;
 use crate::id::{SpanId, TraceId, Wanted};
@@ -20,6 +20,8 @@ pub use runs::MOST_RUNS;
 
 /// Spans of other traces that a story links to are looked up until there are this many.
 const MOST_LINKS: usize = 64;
+/// Where a prefix fits several traces, so many spans and lines of them are held: all that is asked of them then is their ids.
+const MOST_OF_PREFIX: usize = 10_000;
 
 /// A search for an id, over files that may still grow.
 #[derive(Debug)]
@@ -35,6 +37,10 @@ pub struct Search {
 struct Found {
     spans: Vec<Span>,
     lines: Vec<Line>,
+    /// Traces that a prefix fits, as it fits others, of which no spans and lines are held.
+    others: BTreeSet<TraceId>,
+    /// How many spans and lines may be held until it is looked again whether a prefix fits several traces.
+    until: usize,
     /// Other traces that go on from a wanted one.
     goes_on: Vec<TraceId>,
     /// Spans as they were written, where they are wanted so.
@@ -84,18 +90,20 @@ impl Search {
             read += bytes;
             tell(read);
             found.extend(in_block);
+            found.let_go_of_what_is_vague(wanted);
         })
     }
 
     /// How many spans and lines were found, duplicates included: grows with everything that is found.
     pub fn count(&self) -> usize {
-        self.found.spans.len() + self.found.lines.len()
+        self.found.count() + self.found.others.len()
     }
 
     /// The traces found, in the order of their ids.
     pub fn traces(&self) -> Vec<TraceId> {
         let mut traces: Vec<TraceId> = self.found.spans.iter().map(|span| span.trace).collect();
         traces.extend(self.found.lines.iter().map(|line| line.trace));
+        traces.extend(&self.found.others);
         traces.sort_unstable();
         traces.dedup();
         traces
@@ -184,6 +192,29 @@ impl Found {
         }
         self.damaged += other.damaged;
         self.half += other.half;
+    }
+
+    fn count(&self) -> usize {
+        self.spans.len() + self.lines.len()
+    }
+
+    /// Lets go of what a prefix fits, but for the ids, once it is much and of several traces.
+    fn let_go_of_what_is_vague(&mut self, wanted: &[Wanted]) {
+        if self.count() <= self.until.max(MOST_OF_PREFIX) {
+            return;
+        }
+        let is_vague = |trace: &TraceId| !wanted.contains(&Wanted::Trace(*trace));
+        let of_spans = self.spans.iter().map(|span| span.trace);
+        let all: BTreeSet<TraceId> = of_spans.chain(self.lines.iter().map(|line| line.trace)).collect();
+        let vague: BTreeSet<TraceId> = all.into_iter().filter(is_vague).collect();
+        if vague.len() + self.others.len() > 1 {
+            self.spans.retain(|span| !is_vague(&span.trace));
+            self.lines.retain(|line| !is_vague(&line.trace));
+            self.cut.iter_mut().for_each(|cut| cut.retain(|trace| !is_vague(trace)));
+            self.others.extend(vague);
+        }
+        // One trace may be as large as this and larger: it is not counted again at every block.
+        self.until = self.count() * 2;
     }
 
     fn story(&self, trace: TraceId) -> Story {

@@ -135,3 +135,16 @@ fn what_is_usual_is_said_to_be() {
     let text = render_verdict(&story, &Verdict::of(&story), Look::default());
     assert!(text.contains("no slower than half of 30 like it"), "{text}");
 }
+
+#[test]
+fn times_of_all_that_a_number_holds_are_no_trouble() {
+    let endless = |id: u64, parent: u64, kind: u8| {
+        let span = span(id, parent, "GET", kind, [0.0, 1.0], json!({"http.request.method": "GET"}));
+        let span = with(span, "startTimeUnixNano", json!("0"));
+        let span = with(span, "endTimeUnixNano", json!(u64::MAX.to_string()));
+        with(span, "traceId", json!(trace(1)))
+    };
+    let spans = [endless(1, 0, SERVER), endless(2, 1, INTERNAL), endless(3, 1, INTERNAL)];
+    let (_, usual) = compared("endless", &[request("load_balancer", &spans)]);
+    assert_eq!(usual.requests, 0);
+}

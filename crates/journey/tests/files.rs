@@ -351,3 +351,21 @@ fn a_prefix_finds_every_trace_that_begins_so() {
     assert_eq!(traces("4bf90000000000000000000000000001"), ["4bf90000000000000000000000000001"]);
     assert_eq!(traces("4bf93"), Vec::<String>::new());
 }
+
+#[test]
+fn of_a_prefix_that_fits_many_traces_only_the_ids_are_held() {
+    let id = |number: usize| format!("{}{number:06x}", &TRACE[..26]);
+    let lines: Vec<String> =
+        (0..12_000).map(|number| one_line(number as u64).replace(TRACE, &id(number))).collect();
+    let directory = directory("vague", &[("logs.jsonl", &file(&lines))]);
+    let exact = id(7);
+    let wanted = vec![TRACE[..20].parse().unwrap(), exact.parse().unwrap()];
+    let mut search = Search::for_any(wanted, Input::new(vec![directory]));
+    search.read().unwrap();
+    let traces = search.traces();
+    assert_eq!(traces.len(), 12_000);
+    let held: Vec<String> =
+        traces.iter().filter(|trace| !search.lines(**trace).is_empty()).map(ToString::to_string).collect();
+    assert!(held.len() < 10_000 && !held.contains(&id(0)), "{}", held.len());
+    assert!(held.contains(&exact), "what was asked for by its whole id is held");
+}

@@ -76,7 +76,7 @@ impl<'a> Take<'a> for Reader<'_, 'a> {
             "attributes" => resource.read(cursor),
             _ => cursor.pass(),
         })?;
-        self.service = resource.text(&[names::SERVICE]).unwrap_or_default().as_ref().into();
+        self.service = (*cut(&resource.text(&[names::SERVICE]).unwrap_or_default())).into();
         Some(())
     }
 
