@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 
-use crate::brief::Brief;
+use crate::brief::{self, Brief};
 use crate::id::{SpanId, TraceId};
 use crate::table::{self, Column};
 
@@ -70,7 +70,14 @@ impl Errors {
     /// Takes the spans of one trace, sorted.
     pub fn take(&mut self, spans: &[Brief]) {
         let failed = || spans.iter().filter(|span| span.failed);
-        let above: HashSet<SpanId> = failed().filter_map(|span| span.parent).collect();
+        // All that stand above a failed one, whether or not they say that they failed.
+        let mut above: HashSet<SpanId> = HashSet::new();
+        for span in failed() {
+            let mut parent = span.parent;
+            while let Some(id) = parent.filter(|id| above.insert(*id)) {
+                parent = brief::find(spans, id).and_then(|span| span.parent);
+            }
+        }
         for span in failed() {
             if self.since.is_some_and(|since| span.end < since)
                 || self.until.is_some_and(|until| span.end > until)

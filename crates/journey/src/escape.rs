@@ -2,7 +2,7 @@
 //! direction of writing.
 
 /// `text` with everything that a terminal would act on spelt out.
-pub(crate) fn visible(text: &str) -> String {
+pub fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

@@ -128,7 +128,7 @@ pub mod traces;
 pub mod window;
 
 /// Text from data, made harmless for a terminal.
-mod escape;
+pub mod escape;
 /// Rows and columns as text.
 mod table;
 

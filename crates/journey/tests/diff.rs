@@ -70,10 +70,10 @@ fn a_miss_and_a_hit_differ_by_what_the_cache_had_not_to_ask() {
                A ms      B ms        ±ms
         >      1.40     12.41     +11.01  load_balancer GET 200
         >      1.00     12.00     +11.00    GET 200
-        !      0.50     11.50     +11.00      cache GET 200 hit → 20…
+        !      0.50     11.50     +11.00      cache GET 200 hit → 2…
         +                0.20      +0.20        GET connect
         +               10.80     +10.80        GET 200
-        +               10.50     +10.50          http_server GET /a…
+        +               10.50     +10.50          http_server GET /…
         +                2.10      +2.10            pool.acquire
         +                6.90      +6.90            SELECT bookings
 
@@ -121,7 +121,7 @@ fn many_new_statements_are_one_row() {
 
                A ms      B ms        ±ms      ×    own ±ms
         >      4.00     42.00     +38.00  10.50       0.00  http_server GET /rooms 200
-                                                             (2 spans alike)
+                                                              (2 spans alike)
         +               38.00     +38.00            +38.00    SELECT rooms ×38
 
         total    4.00 ms → 42.00 ms: +38.00 ms (×10.50); 3 → 41 spans; 38 new, 1 slower, 2 alike
@@ -143,7 +143,7 @@ fn one_trace_and_itself_are_alike() {
 
                A ms      B ms        ±ms      ×    own ±ms
               12.41     12.41       0.00   1.00       0.00  load_balancer GET 200
-                                                             (7 spans alike)
+                                                              (7 spans alike)
 
         total    12.41 ms → 12.41 ms: 0.00 ms (×1.00); 8 → 8 spans; 8 alike
     "#]]

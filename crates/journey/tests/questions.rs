@@ -374,3 +374,24 @@ proptest! {
         prop_assert_eq!(answers("q_shuffled", &lines).0, expected);
     }
 }
+
+#[test]
+fn a_span_that_did_not_fail_between_two_that_did_ends_no_chain() {
+    let failed = |id, parent| {
+        let call = span(id, parent, "GET", CLIENT, [0.0, 9.0], json!({"error.type": "404"}));
+        with(call, "status", json!({"code": 2}))
+    };
+    let answered = span(2, 1, "GET", SERVER, [1.0, 8.0], json!({"http.response.status_code": 404}));
+    let lines = [request("edge", &[failed(1, 0)]), request("inner", &[answered, failed(3, 2)])];
+    let directory = directory("q_chain", &[("traces.jsonl", &file(&lines))]);
+    let mut errors = Errors::new(None, None);
+    pass(&directory, Picks::default(), &mut |spans| errors.take(spans));
+    let json = errors.finish().json();
+    let firsts: Vec<(String, Value)> = json
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .map(|row| (row["service"].as_str().unwrap().to_owned(), row["first"].clone()))
+        .collect();
+    assert!(firsts.contains(&("edge".to_owned(), json!(0))), "{json}");
+    assert!(firsts.contains(&("inner".to_owned(), json!(1))), "{json}");
+}

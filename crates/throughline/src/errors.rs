@@ -28,7 +28,9 @@ Each row is a kind of failure (`error.type`, else the exception's, else the stat
 a route in it, or a span's name. A failure is told at each place that it reaches; `first` counts where nothing \
 beneath it failed. `trace` is the last one; --json names three and what the last one says, as a terminal at \
 least 150 columns wide does. The first 1000 rows are kept apart, the rest is told as (others). About 80 MB of \
-spans are held at a time: a span that was written twice is counted once only within them.";
+spans are held at a time: a span that was written twice is counted once only within them.
+
+Exit codes: 0 something failed, 1 none, 2 trouble, 64 usage.";
 
 /// Gathers and tells.
 pub(crate) fn run(settings: Settings) -> ExitCode {

@@ -143,7 +143,9 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Says it on standard error; what it names may come from anybody, the names of files included.
 pub(crate) fn complain(text: &str) {
+    let text = text.split('\n').map(journey::escape::visible).collect::<Vec<_>>().join("\n");
     // Nobody is left to be told if standard error is closed as well.
     let _ = writeln!(io::stderr().lock(), "throughline: {text}");
 }

@@ -25,7 +25,9 @@ A request is a SERVER span, or a CONSUMER span of a task, whose parent is of no 
 `slowest` is the trace of the slowest one. Percentiles are off by 1 % at most, `max` is exact. A terminal at \
 least 100 columns wide shows how the durations of each row are spread, over one logarithmic axis from the \
 shortest to the longest of all. The first 1000 rows are kept apart, the rest is told as (others). About 80 MB of \
-spans are held at a time: a span that was written twice is counted once only within them.";
+spans are held at a time: a span that was written twice is counted once only within them.
+
+Exit codes: 0 there are requests, 1 none, 2 trouble, 64 usage.";
 
 /// Counts and tells.
 pub(crate) fn run(settings: Settings) -> ExitCode {

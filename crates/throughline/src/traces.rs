@@ -33,7 +33,9 @@ pub(crate) struct Settings {
 const BOUNDS: &str = "\
 `took ms` is the time of the span that a trace begins with. However large the files, about 80 MB of spans (half \
 a million) are held at a time: spans of one trace that lie further apart in the files are looked at apart, and a \
-span that was written twice is counted once only within them.";
+span that was written twice is counted once only within them.
+
+Exit codes: 0 found, 1 none, 2 trouble, 64 usage.";
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Sort {

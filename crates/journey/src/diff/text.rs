@@ -16,7 +16,7 @@ const NARROWEST: usize = 48;
 /// From this width on there is room for how much is a span's own.
 const WITH_OWN: usize = 80;
 /// Columns before the tree: a mark and three numbers, or five.
-const NUMBERS: [usize; 2] = [33, 51];
+const NUMBERS: [usize; 2] = [34, 52];
 
 pub(super) fn render(diff: &Diff<'_>, look: Look, all: bool) -> String {
     let look = Look { width: look.width.max(NARROWEST), ..look };

@@ -85,15 +85,18 @@ pub(crate) fn wrap(pieces: Vec<Piece>, first: usize, others: usize, between: &st
             lines.push(Vec::new());
             left = others;
         }
-        let mut rest: Vec<char> = piece.text.chars().collect();
+        let letters: Vec<char> = piece.text.chars().collect();
+        let mut rest = &letters[..];
         while !rest.is_empty() {
-            let at = break_at(&rest, left);
+            let at = break_at(rest, left);
             if at == 0 && left < others.max(1) {
                 lines.push(Vec::new());
                 left = others.max(1);
                 continue;
             }
-            let part: String = rest.drain(..at.max(1)).collect();
+            let (part, after) = rest.split_at(at.max(1));
+            let part: String = part.iter().collect();
+            rest = after;
             left = if rest.is_empty() { left.saturating_sub(width_of(&part)) } else { 0 };
             lines.last_mut().expect("there is always a line to write on").push(Piece::new(piece.style, part));
         }
