@@ -6,7 +6,7 @@
 //! telemetry is written on. Refuses: files that were there before it and had no index: `throughline index` makes theirs.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -73,11 +73,18 @@ struct Indexes {
     /// How much of each file is indexed, by its inode.
     covered: HashMap<u64, u64>,
     is_failing: bool,
+    /// What has the name of an index and was said to be none.
+    foreign: HashSet<PathBuf>,
 }
 
 impl Indexes {
     fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), covered: HashMap::new(), is_failing: false }
+        Self {
+            directory: directory.to_owned(),
+            covered: HashMap::new(),
+            is_failing: false,
+            foreign: HashSet::new(),
+        }
     }
 
     fn keep_up(&mut self, told: &Receiver<Told>) {
@@ -93,8 +100,9 @@ impl Indexes {
 
     /// Finishes what an earlier process had begun.
     fn finish_begun(&mut self) {
-        if let Err(trouble) = index::remove_lost(&self.directory) {
-            self.tell(Err(trouble));
+        match index::remove_lost(&self.directory) {
+            Ok(removed) => removed.foreign.into_iter().for_each(|path| self.leave(path)),
+            Err(trouble) => self.tell(Err(trouble)),
         }
         // What cannot be listed is not written to either, and that is said elsewhere.
         for path in index::files(&self.directory).unwrap_or_default() {
@@ -136,8 +144,16 @@ impl Indexes {
         STEMS.iter().any(|stem| self.growing(stem) == path)
     }
 
+    /// Says once of something that has the name of an index that it is in the way.
+    fn leave(&mut self, path: PathBuf) {
+        if self.foreign.insert(path.clone()) {
+            tracing::warn!(file = %path.display(), "not an index of ours, left as it is: move it away");
+        }
+    }
+
     fn tell(&mut self, outcome: Result<(), index::Trouble>) {
         match outcome {
+            Err(trouble) if trouble.is_foreign() => self.leave(trouble.path().to_owned()),
             Err(trouble) if !std::mem::replace(&mut self.is_failing, true) => {
                 let error: &dyn std::error::Error = &trouble;
                 tracing::warn!(error, "no index is kept up: requests are found by reading everything");

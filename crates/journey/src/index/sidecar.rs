@@ -132,6 +132,23 @@ impl Segment {
     }
 }
 
+/// Whether `path` is an index that this program made, of whatever version and however damaged: a file that ends in a
+/// trailer. A form to come keeps its mark in this place.
+///
+/// # Errors
+/// It cannot be read, or is not there.
+pub(super) fn is_ours(path: &Path) -> io::Result<bool> {
+    // Not what a link points to, and opening a pipe would wait for whoever writes to it.
+    if !std::fs::symlink_metadata(path)?.is_file() {
+        return Ok(false);
+    }
+    let file = File::open(path)?;
+    let Some(at) = file.metadata()?.len().checked_sub(TRAILER as u64) else { return Ok(false) };
+    let mut mark = [0; MAGIC.len()];
+    file.read_exact_at(&mut mark, at)?;
+    Ok(mark == MAGIC)
+}
+
 /// What follows the last segment's bytes in an index of `segments`.
 pub(super) fn trailer(segments: &[Segment], identity: Identity) -> Vec<u8> {
     let mut bytes = Vec::new();
