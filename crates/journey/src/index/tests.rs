@@ -361,6 +361,44 @@ fn what_is_no_index_of_ours_is_left_as_it_is() {
 }
 
 #[test]
+fn an_index_that_was_forged_does_not_make_the_reader_panic() {
+    let directory = directory("forged");
+    let path = directory.join("traces.jsonl");
+    fs::write(&path, many(0)).unwrap();
+    build(&path);
+    append(&path, &many(60));
+    build(&path);
+    let expected = answer(&directory, &id(4 * 70)).0;
+    let at = index::path_of(&path);
+    let mut bytes = fs::read(&at).unwrap();
+    // The words of the second segment: where it begins in the index, and the sum of its table.
+    let words = bytes.len() - 52 - 68;
+    let number = |bytes: &[u8], at: usize| u32::from_le_bytes(*bytes[at..].first_chunk().unwrap()) as usize;
+    let (table, blocks) = (number(&bytes, words + 32), number(&bytes, words + 40));
+    bytes[table..table + 8 * blocks].fill(0xff);
+    let sum = crc32fast::hash(&bytes[table..table + 8 * blocks]);
+    bytes[words + 60..words + 64].copy_from_slice(&sum.to_le_bytes());
+    let end = bytes.len() - 4;
+    let sum = crc32fast::hash(&bytes[words - 68..end]);
+    bytes[end..].copy_from_slice(&sum.to_le_bytes());
+    fs::write(&at, bytes).unwrap();
+    assert_eq!(answer(&directory, &id(4 * 70)).0, expected);
+}
+
+#[test]
+fn an_index_that_was_made_after_the_file_was_looked_at_fits() {
+    let directory = directory("newer");
+    let path = directory.join("traces.jsonl");
+    fs::write(&path, many(0)).unwrap();
+    let data = fs::File::open(&path).unwrap();
+    let before = data.metadata().unwrap();
+    append(&path, &many(60));
+    build(&path);
+    let found = index::Finder::default().find(&path, &data, &before, &[]);
+    assert_eq!(found.map(|places| places.covered), Ok(fs::metadata(&path).unwrap().len()));
+}
+
+#[test]
 fn what_has_no_whole_line_has_no_index() {
     let directory = directory("nothing");
     for (name, bytes) in
