@@ -18,6 +18,7 @@ use std::{
     sync::{Mutex, PoisonError, mpsc::Sender},
 };
 
+use journey::index;
 use time::OffsetDateTime;
 
 use crate::{
@@ -124,8 +125,9 @@ impl LineFile {
 
     /// An index stays beside its file; one that was left behind is still found, at the price of a search for it.
     fn move_index(&self, rotated: &Path) {
-        let moved = fs::rename(journey::index::path_of(&self.path), journey::index::path_of(rotated));
-        if let Err(error) = moved.or_else(missing_is_well) {
+        // What is not ours is left where it is: the thread that keeps indexes up says so.
+        let moved = index::follow(&self.path, rotated);
+        if let Some(error) = moved.err().filter(|error| !error.is_foreign()) {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(file = %rotated.display(), error, "an index could not be moved with its file");
         }
@@ -155,15 +157,14 @@ impl LineFile {
         for name in self.rotation.keep.expired(self.stem, names.iter().map(String::as_str), now) {
             let path = self.directory.join(name);
             fs::remove_file(&path)?;
-            fs::remove_file(journey::index::path_of(&path)).or_else(missing_is_well)?;
+            match index::remove(&path) {
+                Err(trouble) if !trouble.is_foreign() => return Err(trouble.source),
+                _ => {}
+            }
             tracing::info!(file = name, "removed an expired file");
         }
         Ok(())
     }
-}
-
-fn missing_is_well(error: io::Error) -> io::Result<()> {
-    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 impl Current {

@@ -91,7 +91,7 @@ pub struct Settings {
     /// For how long to keep files that were put away [default: for ever]
     #[arg(long, env = "THROUGHLINE_KEEP_FOR", value_name = "DURATION", value_parser = service::parse_duration)]
     pub keep_for: Option<Duration>,
-    /// Whether to keep an index beside each file of traces and logs that is larger than 4 MiB, about a hundredth of its
+    /// Whether to keep an index beside each file of traces and logs of 4 MiB or more, about a hundredth of its
     /// size, by which `throughline trace` and `logs` find one request at once
     #[arg(long, env = "THROUGHLINE_INDEX", value_name = "true|false", default_value_t = true, action = ArgAction::Set)]
     pub index: bool,
@@ -144,10 +144,11 @@ fn open(settings: Settings, life: &mut service::Life) -> Result<(), service::Err
     });
     life.after_drain(move || {
         receiver.counts.tell();
-        if let Some(keeper) = keeper {
-            keeper.stop();
-        }
-        Box::pin(std::future::ready(()))
+        Box::pin(async move {
+            if let Some(keeper) = keeper {
+                keeper.end().await;
+            }
+        })
     });
     Ok(())
 }

@@ -95,7 +95,7 @@ struct Open {
     spans: Vec<Brief>,
     lines: Vec<Line>,
     bytes: usize,
-    /// When its first span or line was seen, and its last.
+    /// When its first span or line since it was judged was seen, and its last.
     seen: (Duration, Duration),
     /// What was told of it last; it matched then.
     told: Option<Row>,
@@ -135,10 +135,6 @@ impl Follow {
         let mut told: Vec<Told> = due.into_iter().filter_map(|trace| self.judge(trace)).collect();
         told.sort_unstable_by_key(|told| (told.row.start, told.row.trace));
         told.into_iter().for_each(done);
-        // What nothing was added to for so long is hardly ever added to.
-        let is_over = |open: &Open| open.is_judged && now.saturating_sub(open.seen.1) >= LONGEST;
-        self.open.retain(|_, open| !is_over(open));
-        self.bytes = self.open.values().map(|open| open.bytes).sum();
     }
 
     fn add(&mut self, trace: TraceId, weight: usize, now: Duration, add: impl FnOnce(&mut Open)) {
@@ -147,6 +143,9 @@ impl Follow {
             Open { bytes: OF_TRACE, seen: (now, now), ..Open::default() }
         });
         add(open);
+        if open.is_judged {
+            open.seen.0 = now;
+        }
         open.bytes += weight;
         self.bytes += weight;
         open.seen.1 = now;

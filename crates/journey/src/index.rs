@@ -40,7 +40,7 @@ mod sidecar;
 mod tell;
 
 pub use build::{Again, Built};
-pub use directory::{files, remove_all, remove_lost};
+pub use directory::{Removed, files, remove_all, remove_lost};
 pub use key::Keys;
 pub use tell::{Row, json, text};
 
@@ -50,6 +50,7 @@ use sidecar::{Sidecar, Unusable};
 /// What is added to a file's name.
 const SUFFIX: &str = ".index";
 const WRITE: &str = "write the index";
+const FOREIGN: &str = "write or remove";
 
 /// An index could not be made or removed.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +66,21 @@ impl Trouble {
     /// Whether it is the index that cannot be written, rather than the file that cannot be read.
     pub fn is_of_writing(&self) -> bool {
         self.doing == WRITE
+    }
+
+    /// Whether something that is no index of ours has its name; it was left as it is.
+    pub fn is_foreign(&self) -> bool {
+        self.doing == FOREIGN
+    }
+
+    /// Where it happened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn foreign(path: &Path) -> Self {
+        let source = io::Error::new(io::ErrorKind::AlreadyExists, "it is not an index of ours: move it away");
+        Self { doing: FOREIGN, path: path.to_owned(), source }
     }
 
     fn read(path: &Path, source: io::Error) -> Self {
@@ -91,7 +107,7 @@ pub fn path_of(path: &Path) -> PathBuf {
 /// is packed, no file at all, or has no whole line. `tell` hears of each piece read how many bytes it has.
 ///
 /// # Errors
-/// The file cannot be read, or the index not written.
+/// The file cannot be read, or the index not written; something else has its name.
 pub fn extend(path: &Path, again: Again, tell: &mut dyn FnMut(u64)) -> Result<Option<Built>, Trouble> {
     let trouble = |source| Trouble::read(path, source);
     let data = File::open(path).map_err(trouble)?;
@@ -100,6 +116,7 @@ pub fn extend(path: &Path, again: Again, tell: &mut dyn FnMut(u64)) -> Result<Op
         return Ok(None);
     }
     let own = path_of(path);
+    is_there(&own)?;
     let mut finder = Finder::default();
     let (known, stray) = match finder.fitting(path, &data, &metadata) {
         Ok((known, found)) => (Some(known), Some(found).filter(|found| *found != own)),
@@ -120,12 +137,42 @@ pub fn extend(path: &Path, again: Again, tell: &mut dyn FnMut(u64)) -> Result<Op
 /// Removes the index of the file at `path`; `false` if there is none.
 ///
 /// # Errors
-/// It cannot be removed.
+/// It cannot be removed, or is not ours.
 pub fn remove(path: &Path) -> Result<bool, Trouble> {
     remove_at(&path_of(path))
 }
 
+/// Has the index of the file that was at `from` follow it to `to`; `false` if there is none.
+///
+/// # Errors
+/// It cannot be renamed, or one of the names is that of something else.
+pub fn follow(from: &Path, to: &Path) -> Result<bool, Trouble> {
+    let (from, to) = (path_of(from), path_of(to));
+    is_there(&to)?;
+    if !is_there(&from)? {
+        return Ok(false);
+    }
+    fs::rename(&from, &to).map(|()| true).map_err(|source| Trouble::write(&to, source))
+}
+
+/// Whether an index of ours is at `index`, not something else.
+fn is_there(index: &Path) -> Result<bool, Trouble> {
+    match sidecar::is_ours(index) {
+        Ok(true) => Ok(true),
+        Ok(false) => Err(Trouble::foreign(index)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(Trouble::read(index, source)),
+    }
+}
+
 fn remove_at(index: &Path) -> Result<bool, Trouble> {
+    if !is_there(index)? {
+        return Ok(false);
+    }
+    remove_file(index)
+}
+
+fn remove_file(index: &Path) -> Result<bool, Trouble> {
     match fs::remove_file(index) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         removed => removed.map(|()| true).map_err(|source| Trouble::remove(index, source)),

@@ -170,7 +170,8 @@ impl Input {
     /// next time. What it says of other blocks is not listened to.
     ///
     /// # Errors
-    /// A named place is not there or cannot be opened. A file that was found in a directory is counted instead.
+    /// A named place is not there or cannot be opened: of files that grow the first one, and all others are read. A file that
+    /// was found in a directory is counted instead.
     pub fn read<T: Send, W: Fn(Block<'_>) -> (T, bool) + Sync>(
         &mut self,
         work: &W,
@@ -181,7 +182,15 @@ impl Input {
         thread::scope(|scope| {
             let belt = Belt::new(scope, work, Cutter::new(LONGEST_LINE, &large));
             let mut on = Reading::new(belt, work, Cutter::new(LONGEST_LINE, &large_here), fold);
-            self.places.clone().iter().try_for_each(|place| self.place(place, &mut on))
+            let mut outcome = Ok(());
+            for place in &self.places.clone() {
+                outcome = outcome.and(self.place(place, &mut on));
+                // Of files that grow one may be gone for good, and the others are read on.
+                if outcome.is_err() && !self.growing.is_so {
+                    break;
+                }
+            }
+            outcome
         })
     }
 
@@ -199,6 +208,7 @@ impl Input {
             // What was written to it before it was renamed, if it was.
             held.try_clone().and_then(|held| self.opened(held, place, on)).map_err(unreadable)?;
             self.settle(on);
+            self.let_go(place).map_err(unreadable)?;
         }
         if !fs::metadata(place).map_err(unreadable)?.is_dir() {
             let file = File::open(place).map_err(unreadable)?;
@@ -224,6 +234,20 @@ impl Input {
         for (key, source) in self.settle(on) {
             let path = names.remove(&key).unwrap_or_else(|| place.to_owned());
             self.tally.unreadable.push(Unreadable { path, source });
+        }
+        Ok(())
+    }
+
+    /// Lets go of a file that was held, has been read to its end, and was removed: it takes room on the disk until then.
+    fn let_go(&mut self, place: &Path) -> io::Result<()> {
+        let Some(held) = self.growing.held.get(place) else { return Ok(()) };
+        let metadata = held.metadata()?;
+        let key = (metadata.dev(), metadata.ino());
+        let is_read = self.read.get(&key).is_some_and(|known| known.offset == metadata.len());
+        if metadata.nlink() == 0 && is_read {
+            self.growing.held.remove(place);
+            // The next file may be given its number.
+            self.read.remove(&key);
         }
         Ok(())
     }
@@ -255,6 +279,8 @@ impl Input {
         }
         let (known, length) = (self.progress(key, &metadata), metadata.len());
         if known.packed.unwrap_or(known.offset) == length {
+            // It may be known of before as longer.
+            self.note(key, known);
             return Ok(key);
         }
         let mut head = [0; packed::HEAD];
@@ -268,7 +294,9 @@ impl Input {
                     0 => self.indexed(&file, path, &metadata, on)?,
                     known => known,
                 };
-                // Up to the length at opening: a file that grows faster than it is read must not keep us here.
+                // Up to the length at opening: a file that grows faster than it is read must not keep us here. An index may
+                // know more of it already.
+                let length = length.max(from);
                 on.pieces(file, End { file: key, length, is_counted: true }, from);
                 Progress { offset: length, ..Progress::default() }
             }

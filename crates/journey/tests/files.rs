@@ -216,6 +216,50 @@ fn reading_again_gives_what_was_written_since() {
     assert_eq!(search.tally().lines, 4);
 }
 
+/// What is read next, in the order in which it is read, and what was wrong.
+fn read(input: &mut Input) -> (String, Option<std::io::ErrorKind>) {
+    let mut text = Vec::new();
+    let outcome =
+        input.read(&|block| (block.text.to_owned(), true), &mut |block: Vec<u8>, _| text.extend(block));
+    (String::from_utf8(text).unwrap(), outcome.err().map(|error| error.source.kind()))
+}
+
+#[test]
+fn a_place_that_is_gone_does_not_keep_others_from_being_followed() {
+    let directory = directory("one_of_two", &[("a.jsonl", b"a1\n"), ("b.jsonl", b"b1\n")]);
+    let (a, b) = (directory.join("a.jsonl"), directory.join("b.jsonl"));
+    let gone = Some(std::io::ErrorKind::NotFound);
+    let mut input = Input::growing(vec![a.clone(), b.clone()]);
+    assert_eq!(read(&mut input), ("a1\nb1\n".to_owned(), None));
+    let append = |text: &str| OpenOptions::new().append(true).open(&a).unwrap().write_all(text.as_bytes());
+    append("a2\n").unwrap();
+    let mut writer = OpenOptions::new().append(true).open(&a).unwrap();
+    fs::rename(&a, directory.join("a-1")).unwrap();
+    fs::write(&b, "b1\nb2\n").unwrap();
+    assert_eq!(read(&mut input), ("a2\nb2\n".to_owned(), gone));
+    writer.write_all(b"a3\n").unwrap();
+    assert_eq!(read(&mut input), ("a3\n".to_owned(), gone), "renamed, it may still be written to");
+    fs::remove_file(directory.join("a-1")).unwrap();
+    assert_eq!(read(&mut input), (String::new(), gone));
+    writer.write_all(b"a4\n").unwrap();
+    assert_eq!(read(&mut input), (String::new(), gone), "removed, it is let go of");
+    fs::write(&a, "a5 is long\n").unwrap();
+    assert_eq!(read(&mut input), ("a5 is long\n".to_owned(), None));
+}
+
+#[test]
+fn a_file_that_was_emptied_is_read_from_its_beginning() {
+    let directory = directory("emptied", &[("a.jsonl", b"a1\n")]);
+    let path = directory.join("a.jsonl");
+    let mut input = Input::growing(vec![path.clone()]);
+    assert_eq!(read(&mut input).0, "a1\n");
+    fs::write(&path, "").unwrap();
+    assert_eq!(read(&mut input).0, "");
+    fs::write(&path, "more than before\n").unwrap();
+    assert_eq!(read(&mut input).0, "more than before\n");
+    assert_eq!(input.tally().files, 1);
+}
+
 #[test]
 fn a_file_that_is_reached_twice_is_read_once() {
     let directory = directory("reached_twice", &[("traces.jsonl", &file(&[one(1)]))]);

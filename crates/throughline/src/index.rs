@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use journey::index::{self, Again, Row, Trouble};
+use journey::index::{self, Again, Removed, Row, Trouble};
 
 use crate::reading::{self, Progress};
 
@@ -40,6 +40,8 @@ Exit codes: 0 indexed, or removed; 1 nothing to index, or to remove; 2 trouble; 
 struct Outcome {
     rows: Vec<Row>,
     removed: u64,
+    /// What has the name of an index and is none of ours.
+    foreign: Vec<PathBuf>,
     failed: bool,
 }
 
@@ -75,21 +77,30 @@ impl Outcome {
             match built {
                 Ok(Some(built)) => self.rows.push(Row { path, built, took: begun.elapsed() }),
                 Ok(None) => {}
+                Err(trouble) if trouble.is_foreign() => self.foreign.push(trouble.path().to_owned()),
                 Err(trouble) => self.fail(&trouble),
             }
         }
         if place.is_dir() {
-            self.removed += index::remove_lost(place)?;
+            self.take(index::remove_lost(place)?);
         }
         Ok(())
     }
 
     fn remove(&mut self, place: &Path) -> anyhow::Result<()> {
-        self.removed += match place.is_dir() {
-            true => index::remove_all(place)?,
-            false => u64::from(index::remove(place)?),
-        };
+        match place.is_dir() {
+            true => self.take(index::remove_all(place)?),
+            false => match index::remove(place) {
+                Err(trouble) if trouble.is_foreign() => self.foreign.push(trouble.path().to_owned()),
+                removed => self.removed += u64::from(removed?),
+            },
+        }
         Ok(())
+    }
+
+    fn take(&mut self, removed: Removed) {
+        self.removed += removed.count;
+        self.foreign.extend(removed.foreign);
     }
 
     /// The other files may do well.
@@ -108,6 +119,11 @@ impl Outcome {
         if self.removed > 0 {
             let of = if remove { "" } else { " of files that are gone" };
             reading::complain(&format!("indexes{of} removed: {}", self.removed));
+        }
+        if !self.foreign.is_empty() {
+            let foreign: Vec<_> = self.foreign.iter().map(|path| format!("`{}`", path.display())).collect();
+            let foreign = foreign.join(", ");
+            reading::complain(&format!("no indexes of ours, left as they are: {foreign}: move them away"));
         }
         reading::print(&match json {
             true => index::json(&self.rows),

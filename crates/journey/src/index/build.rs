@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::ids::{Found, Ids};
 use super::segment::{self, BLOCK, MOST_BLOCKS, MOST_ENTRIES};
 use super::sidecar::{self, Identity, Segment, Sidecar};
-use super::{Trouble, key};
+use super::{Trouble, is_there, key};
 use crate::input::LONGEST_LINE;
 
 const PIECE: usize = 1 << 20;
@@ -98,7 +98,9 @@ pub(super) fn build(
     let index = out.at + trailer.len() as u64;
     let written = out.file.write_all(&trailer).and_then(|()| out.file.flush());
     drop(out);
-    written.and_then(|()| temporary.put(path)).map_err(|source| Trouble::write(path, source))?;
+    written.map_err(|source| Trouble::write(path, source))?;
+    is_there(path)?;
+    temporary.put(path).map_err(|source| Trouble::write(path, source))?;
     Ok(Some(Built { covered: now_covered, index, read: length - from }))
 }
 
@@ -318,13 +320,18 @@ struct Temporary {
 impl Temporary {
     fn new(place: &Path) -> io::Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let mut name = std::ffi::OsString::from(".");
-        name.push(place.file_name().unwrap_or_default());
-        name.push(format!("-{}-{number}", std::process::id()));
-        let path = place.with_file_name(name);
-        let file = File::create(&path)?;
-        Ok(Self { file, path, is_put: false })
+        loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let mut name = std::ffi::OsString::from(".");
+            name.push(place.file_name().unwrap_or_default());
+            name.push(format!("-{}-{number}", std::process::id()));
+            let path = place.with_file_name(name);
+            match File::create_new(&path) {
+                // In a container every process has the same number: an earlier one left it.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                file => return Ok(Self { file: file?, path, is_put: false }),
+            }
+        }
     }
 
     fn put(&mut self, place: &Path) -> io::Result<()> {

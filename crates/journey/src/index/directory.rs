@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::sidecar::Sidecar;
-use super::{SUFFIX, Trouble, remove_at};
+use super::{SUFFIX, Trouble, remove_at, remove_file};
 use crate::input::{Unreadable, is_telemetry, telemetry_files};
 
 /// An index that was begun so long ago and is not in its place has lost its writer.
@@ -26,24 +26,33 @@ pub fn files(place: &Path) -> Result<Vec<PathBuf>, Unreadable> {
     }
 }
 
-/// Removes the indexes in `directory` whose files are gone, under whatever name; how many there were.
+/// What became of the indexes of a directory.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// How many were removed.
+    pub count: u64,
+    /// What is called as an index is, was not made here, and was left as it is.
+    pub foreign: Vec<PathBuf>,
+}
+
+/// Removes the indexes in `directory` whose files are gone, under whatever name.
 ///
 /// # Errors
 /// One cannot be removed.
-pub fn remove_lost(directory: &Path) -> Result<u64, Trouble> {
+pub fn remove_lost(directory: &Path) -> Result<Removed, Trouble> {
     let listed = list(directory)?;
     let inodes: HashSet<u64> = listed
         .iter()
         .filter(|(path, _)| is_telemetry(&name(path)))
         .map(|(_, metadata)| metadata.ino())
         .collect();
-    let mut removed = 0;
-    for (path, metadata) in &listed {
-        let is_lost = match kind(&name(path)) {
+    let mut removed = Removed::default();
+    for (path, metadata) in listed {
+        let is_lost = match kind(&name(&path)) {
             Some(Kind::Index(of)) => {
                 // A damaged one says nothing of whose it is; its file's own name does.
                 let has_file = path.with_file_name(of).exists();
-                !has_file && Sidecar::open(path).map_or(true, |index| !inodes.contains(&index.inode()))
+                !has_file && Sidecar::open(&path).map_or(true, |index| !inodes.contains(&index.inode()))
             }
             Some(Kind::Begun) => {
                 let age =
@@ -53,24 +62,40 @@ pub fn remove_lost(directory: &Path) -> Result<u64, Trouble> {
             None => false,
         };
         if is_lost {
-            removed += u64::from(remove_at(path)?);
+            removed.take(path, &metadata)?;
         }
     }
     Ok(removed)
 }
 
-/// Removes all indexes in `directory`; how many there were.
+/// Removes all indexes in `directory`.
 ///
 /// # Errors
 /// One cannot be removed.
-pub fn remove_all(directory: &Path) -> Result<u64, Trouble> {
-    let mut removed = 0;
-    for (path, _) in list(directory)? {
+pub fn remove_all(directory: &Path) -> Result<Removed, Trouble> {
+    let mut removed = Removed::default();
+    for (path, metadata) in list(directory)? {
         if kind(&name(&path)).is_some() {
-            removed += u64::from(remove_at(&path)?);
+            removed.take(path, &metadata)?;
         }
     }
     Ok(removed)
+}
+
+impl Removed {
+    /// Removes what is at `path` if it is ours.
+    fn take(&mut self, path: PathBuf, metadata: &Metadata) -> Result<(), Trouble> {
+        // One that was begun has no mark yet: it is known by its name, which nobody else gives to a file.
+        let removed = match kind(&name(&path)) {
+            Some(Kind::Begun) if metadata.is_file() => remove_file(&path),
+            _ => remove_at(&path),
+        };
+        match removed {
+            Err(trouble) if trouble.is_foreign() => self.foreign.push(path),
+            removed => self.count += u64::from(removed?),
+        }
+        Ok(())
+    }
 }
 
 /// Which file of ours a name is that of.

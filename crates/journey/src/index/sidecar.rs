@@ -132,6 +132,23 @@ impl Segment {
     }
 }
 
+/// Whether `path` is an index that this program made, of whatever version and however damaged: a file that ends in a
+/// trailer. A form to come keeps its mark in this place.
+///
+/// # Errors
+/// It cannot be read, or is not there.
+pub(super) fn is_ours(path: &Path) -> io::Result<bool> {
+    // Not what a link points to, and opening a pipe would wait for whoever writes to it.
+    if !std::fs::symlink_metadata(path)?.is_file() {
+        return Ok(false);
+    }
+    let file = File::open(path)?;
+    let Some(at) = file.metadata()?.len().checked_sub(TRAILER as u64) else { return Ok(false) };
+    let mut mark = [0; MAGIC.len()];
+    file.read_exact_at(&mut mark, at)?;
+    Ok(mark == MAGIC)
+}
+
 /// What follows the last segment's bytes in an index of `segments`.
 pub(super) fn trailer(segments: &[Segment], identity: Identity) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -212,6 +229,9 @@ impl Sidecar {
     /// What is not seen: bytes in the middle of a file that were written over in place, if it has grown since as well.
     pub(super) fn fits(&self, data: &File, metadata: &Metadata) -> bool {
         let covered = self.covered();
+        let Ok(now) = data.metadata() else { return false };
+        // It was made after the file was looked at, and of more of it.
+        let metadata = if metadata.len() < covered { &now } else { metadata };
         if metadata.ino() != self.identity.inode || metadata.len() < covered {
             return false;
         }
@@ -258,7 +278,7 @@ impl Sidecar {
         let table = whole(0, segment.table_bytes(), segment.table_crc)?;
         let start = |block: usize| match block == segment.blocks as usize {
             true => Some(segment.to),
-            false => Some(segment.from + u64::from_le_bytes(*table.get(block * 8..)?.first_chunk()?)),
+            false => segment.from.checked_add(u64::from_le_bytes(*table.get(block * 8..)?.first_chunk()?)),
         };
         let range = |block: u16| Some(start(block.into())?..start(usize::from(block) + 1)?);
         let ranges: Option<Vec<_>> = blocks.into_iter().map(range).collect();
@@ -275,7 +295,7 @@ fn are_in_order(segments: &[Segment], end: u64) -> Option<()> {
             return None;
         }
         covered = segment.to;
-        at += segment.bytes();
+        at = at.checked_add(segment.bytes())?;
     }
     (at == end).then_some(())
 }

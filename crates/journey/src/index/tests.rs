@@ -238,6 +238,10 @@ fn a_file_that_was_changed_is_read_as_it_is_now() {
         let half = bytes.len() / 2;
         bytes[..].rotate_left(half);
         fs::write(at.join("traces.jsonl"), bytes).unwrap();
+        // Files that are written one after the other may have one time.
+        let file = fs::File::options().append(true).open(at.join("traces.jsonl")).unwrap();
+        let before = file.metadata().unwrap().modified().unwrap();
+        file.set_modified(before + std::time::Duration::from_secs(1)).unwrap();
     });
     all("removed_and_made_anew", 1, |at| {
         fs::remove_file(at.join("traces.jsonl")).unwrap();
@@ -309,15 +313,89 @@ fn an_index_follows_its_file_and_goes_with_it() {
     build(&traces);
 
     fs::write(directory.join("book.index"), "of a book").unwrap();
-    fs::write(directory.join("gone.jsonl.index"), "damaged").unwrap();
-    assert_eq!(index::remove_lost(&directory).unwrap(), 1);
+    let mut damaged = fs::read(index::path_of(&rotated)).unwrap();
+    damaged[0] ^= 1;
+    *damaged.last_mut().unwrap() ^= 1;
+    fs::write(directory.join("gone.jsonl.index"), damaged).unwrap();
+    let one = || index::Removed { count: 1, foreign: Vec::new() };
+    assert_eq!(index::remove_lost(&directory).unwrap(), one());
     fs::remove_file(&rotated).unwrap();
-    assert_eq!(index::remove_lost(&directory).unwrap(), 1);
-    assert_eq!(index::remove_all(&directory).unwrap(), 1);
+    assert_eq!(index::remove_lost(&directory).unwrap(), one());
+    assert_eq!(index::remove_all(&directory).unwrap(), one());
     let mut left: Vec<_> =
         fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.sort();
     assert_eq!(left, ["book.index", "traces.jsonl"]);
+}
+
+#[test]
+fn what_is_no_index_of_ours_is_left_as_it_is() {
+    let directory = directory("foreign");
+    let of = |name: &str| directory.join(name);
+    fs::write(of("traces.jsonl"), many(0)).unwrap();
+    let texts = ["search.json.index", "traces.jsonl.index", "empty.jsonl.index"];
+    for name in texts {
+        let text = if name.starts_with("empty") { String::new() } else { name.repeat(100) };
+        fs::write(of(name), text).unwrap();
+    }
+    fs::create_dir(of("x.json.index")).unwrap();
+    std::os::unix::fs::symlink("nowhere", of("link.json.index")).unwrap();
+    let names = |removed: index::Removed| {
+        let name = |path: PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
+        let mut names: Vec<_> = removed.foreign.into_iter().map(name).collect();
+        names.sort();
+        (removed.count, names)
+    };
+    let gone = ["empty.jsonl.index", "link.json.index", "search.json.index", "x.json.index"];
+    let (count, foreign) = names(index::remove_lost(&directory).unwrap());
+    assert_eq!((count, &*foreign), (0, &gone.map(str::to_owned)[..]));
+    assert_eq!(names(index::remove_all(&directory).unwrap()).1.len(), 5);
+    let trouble = index::extend(&of("traces.jsonl"), Again::Little, &mut |_| {}).unwrap_err();
+    assert!(trouble.is_foreign() && trouble.path() == of("traces.jsonl.index"), "{trouble}");
+    assert!(index::remove(&of("traces.jsonl")).unwrap_err().is_foreign());
+    assert!(index::follow(&of("traces.jsonl"), &of("traces-1.jsonl")).unwrap_err().is_foreign());
+    for name in &texts[..2] {
+        assert_eq!(fs::read_to_string(of(name)).unwrap(), name.repeat(100));
+    }
+    assert_eq!(fs::read_dir(&directory).unwrap().count(), 6, "nothing is added or gone");
+}
+
+#[test]
+fn an_index_that_was_forged_does_not_make_the_reader_panic() {
+    let directory = directory("forged");
+    let path = directory.join("traces.jsonl");
+    fs::write(&path, many(0)).unwrap();
+    build(&path);
+    append(&path, &many(60));
+    build(&path);
+    let expected = answer(&directory, &id(4 * 70)).0;
+    let at = index::path_of(&path);
+    let mut bytes = fs::read(&at).unwrap();
+    // The words of the second segment: where it begins in the index, and the sum of its table.
+    let words = bytes.len() - 52 - 68;
+    let number = |bytes: &[u8], at: usize| u32::from_le_bytes(*bytes[at..].first_chunk().unwrap()) as usize;
+    let (table, blocks) = (number(&bytes, words + 32), number(&bytes, words + 40));
+    bytes[table..table + 8 * blocks].fill(0xff);
+    let sum = crc32fast::hash(&bytes[table..table + 8 * blocks]);
+    bytes[words + 60..words + 64].copy_from_slice(&sum.to_le_bytes());
+    let end = bytes.len() - 4;
+    let sum = crc32fast::hash(&bytes[words - 68..end]);
+    bytes[end..].copy_from_slice(&sum.to_le_bytes());
+    fs::write(&at, bytes).unwrap();
+    assert_eq!(answer(&directory, &id(4 * 70)).0, expected);
+}
+
+#[test]
+fn an_index_that_was_made_after_the_file_was_looked_at_fits() {
+    let directory = directory("newer");
+    let path = directory.join("traces.jsonl");
+    fs::write(&path, many(0)).unwrap();
+    let data = fs::File::open(&path).unwrap();
+    let before = data.metadata().unwrap();
+    append(&path, &many(60));
+    build(&path);
+    let found = index::Finder::default().find(&path, &data, &before, &[]);
+    assert_eq!(found.map(|places| places.covered), Ok(fs::metadata(&path).unwrap().len()));
 }
 
 #[test]
