@@ -1,10 +1,12 @@
 //! `audit`: whether every hop carried the trace on, and where not, which hop and why, from the Collector's files alone.
 //!
-//! Exit codes: 0 sound, 1 broken, 2 trouble, 64 usage.
+//! Exit codes: 0 sound, 1 broken, 2 trouble (also where there was no request to judge, or a file could not be read to its \
+end), 64 usage.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::bail;
 use journey::audit::{self, Audit};
 
 use crate::reading::{self, Source};
@@ -76,9 +78,16 @@ fn tell(settings: audit::Settings, source: Source) -> anyhow::Result<ExitCode> {
     if let Some(remark) = reading::tell_counts(&counts, &read.tally) {
         reading::complain(&remark);
     }
+    if report.is_sound() && report.requests == 0 {
+        let notes: String = report.notes.iter().map(|note| format!("; {}", note.words())).collect();
+        bail!(
+            "no request could be judged{notes}: `--since`, `--until`, `--service` and `--from` say which are looked at"
+        );
+    }
     reading::print(&if form.json { report.json() } else { report.text(form.width) })?;
     // Nothing is said to be sound where not everything could be looked at.
-    match read.tally.unreadable.is_empty() {
+    let is_whole = read.tally.unreadable.is_empty() && read.tally.cut_short == 0 && read.tally.too_long == 0;
+    match is_whole {
         false => Ok(ExitCode::from(2)),
         true if report.is_sound() => Ok(ExitCode::SUCCESS),
         true => Ok(ExitCode::from(1)),

@@ -170,3 +170,24 @@ fn what_is_typed_wrongly_is_refused_with_the_accepted_form() {
         assert!(output.stdout.is_empty());
     }
 }
+
+#[test]
+fn nothing_is_said_to_be_sound_where_nothing_could_be_judged() {
+    let directory = directory("q_audit");
+    let audit = |arguments: &[&str]| {
+        let output = throughline(&directory, &[&["audit"], arguments].concat()).output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (code, told, _) = audit(&["--from", "telemetry"]);
+    assert_eq!((code, &*told), (Some(0), "sound: every hop of 3 requests carried its trace on\n"));
+    let (code, told, complaint) = audit(&["--from", "telemetry", "--since", "2031-01-01T00:00:00Z"]);
+    assert_eq!((code, &*told), (Some(2), ""), "{complaint}");
+    assert!(complaint.contains("no request could be judged"), "{complaint}");
+    fs::write(directory.join("telemetry/cut.jsonl.gz"), [0x1f, 0x8b, 8, 0, 0]).unwrap();
+    let (code, _, complaint) = audit(&["--from", "telemetry"]);
+    assert_eq!(code, Some(2), "{complaint}");
+}
