@@ -16,6 +16,7 @@ const OF_TRACE: usize = 192;
 #[derive(Debug)]
 pub(crate) struct OpenTraces {
     open: Lru<Open>,
+    has_overflowed: bool,
 }
 
 /// What is known of one trace.
@@ -28,7 +29,7 @@ pub(crate) struct Open {
 
 impl OpenTraces {
     pub(crate) fn new(most: usize) -> Self {
-        Self { open: Lru::new(most, OF_TRACE) }
+        Self { open: Lru::new(most, OF_TRACE), has_overflowed: false }
     }
 
     pub(crate) fn take_hop(&mut self, hop: Hop, done: &mut dyn FnMut(Open)) {
@@ -58,6 +59,11 @@ impl OpenTraces {
         });
     }
 
+    /// Whether one had to go before everything was read.
+    pub(crate) fn has_overflowed(&self) -> bool {
+        self.has_overflowed
+    }
+
     /// Gives out all that are still open.
     pub(crate) fn finish(&mut self, done: &mut dyn FnMut(Open)) {
         while let Some(open) = self.open.pop() {
@@ -68,6 +74,7 @@ impl OpenTraces {
     fn change(&mut self, trace: TraceId, done: &mut dyn FnMut(Open), add: impl FnOnce(&mut Open) -> usize) {
         self.open.change(trace, add);
         while let Some(open) = self.open.overflow() {
+            self.has_overflowed = true;
             done(open);
         }
     }
