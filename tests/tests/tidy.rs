@@ -87,6 +87,7 @@ const PURE: &[&str] = &[
     "crates/journey/src/index/tell.rs",
     "crates/journey/src/json.rs",
     "crates/journey/src/json/verdict.rs",
+    "crates/journey/src/lru.rs",
     "crates/journey/src/map.rs",
     "crates/journey/src/map/drawing.rs",
     "crates/journey/src/map/table.rs",

@@ -92,6 +92,8 @@ pub struct Audit {
     ledger: Ledger,
     losses: Losses,
     lines: BTreeMap<Arc<str>, Lines>,
+    /// Series of files that are read after the others because there are too many.
+    late: usize,
 }
 
 /// The lines of requests of one service.
@@ -136,6 +138,11 @@ impl Cause {
         }
     }
 
+    /// Whether something seems to be missing, which may also not have been read yet.
+    fn is_of_missing(self) -> bool {
+        matches!(self, Self::NotForwarded | Self::NotExported | Self::Unsampled)
+    }
+
     /// Whether it is a request that broke.
     fn is_of_request(self) -> bool {
         !matches!(self, Self::Clock | Self::SpansDropped | Self::LinesDropped | Self::NoIds)
@@ -151,6 +158,7 @@ impl Audit {
             open: OpenTraces::new(MOST_BYTES),
             ledger: Ledger::default(),
             lines: BTreeMap::new(),
+            late: 0,
         }
     }
 
@@ -166,6 +174,11 @@ impl Audit {
     /// Takes one line of metrics; others tell nothing.
     pub fn take_metrics(&mut self, line: &[u8]) {
         self.losses.take(line);
+    }
+
+    /// So many series of files are read after the others.
+    fn read_late(&mut self, series: usize) {
+        self.late = series;
     }
 
     fn take_seen(&mut self, seen: hop::Seen) {
@@ -184,12 +197,13 @@ impl Audit {
 
     /// The answer.
     pub fn finish(self) -> Report {
-        let Self { settings, mut open, mut ledger, losses, lines } = self;
+        let Self { settings, mut open, mut ledger, losses, lines, late } = self;
+        let late = if open.has_overflowed() { late } else { 0 };
         open.finish(&mut |open| judge::judge(open, &settings, &mut ledger));
         matching::run(&mut ledger, true);
         settle::suspects(&mut ledger, true);
         settle::clocks(&mut ledger);
-        Report::of(&settings, ledger, &losses, lines)
+        Report::of(&settings, ledger, &losses, lines, late)
     }
 }
 

@@ -95,6 +95,8 @@ pub struct Input {
     keys: Option<Vec<Keys>>,
     indexes: Finder,
     growing: Growing,
+    /// How many read side by side.
+    shared_by: usize,
 }
 
 /// How files are read that are followed while they grow.
@@ -129,7 +131,13 @@ impl Input {
             keys: None,
             indexes: Finder::default(),
             growing: Growing::default(),
+            shared_by: 1,
         }
+    }
+
+    /// The same where so many read side by side: each takes its part of the cores, and smaller pieces of files.
+    pub(crate) fn shared_by(self, count: usize) -> Self {
+        Self { shared_by: count.max(1), ..self }
     }
 
     /// The same of files that grow: packed ones, which hold what was written long ago, are passed over.
@@ -180,8 +188,9 @@ impl Input {
         self.tally.unreadable.clear();
         let (large, large_here) = (Mutex::new(()), Mutex::new(()));
         thread::scope(|scope| {
-            let belt = Belt::new(scope, work, Cutter::new(LONGEST_LINE, &large));
+            let belt = Belt::new(scope, work, Cutter::new(LONGEST_LINE, &large), self.shared_by);
             let mut on = Reading::new(belt, work, Cutter::new(LONGEST_LINE, &large_here), fold);
+            on.is_sparing = self.shared_by > 1;
             let mut outcome = Ok(());
             for place in &self.places.clone() {
                 outcome = outcome.and(self.place(place, &mut on));

@@ -129,6 +129,8 @@ pub mod window;
 
 /// Text from data, made harmless for a terminal.
 pub mod escape;
+/// What is known of each trace, in bounded memory.
+mod lru;
 /// Rows and columns as text.
 mod table;
 

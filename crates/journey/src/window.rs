@@ -5,10 +5,8 @@
 //! a million spans), and beyond that as long as the spans of a trace lie near each other, as a Collector writes them.
 //! A trace that was given out too early is given out again with the rest of its spans.
 
-use std::collections::{HashMap, VecDeque};
-
 use crate::brief::Brief;
-use crate::id::TraceId;
+use crate::lru::Lru;
 
 /// Bytes of spans that are held, roughly.
 pub const MOST_BYTES: usize = 80 << 20;
@@ -18,20 +16,8 @@ const OF_TRACE: usize = 128;
 /// The traces that are still open.
 #[derive(Debug)]
 pub struct Window {
-    open: HashMap<TraceId, Open>,
-    /// Each open trace once, the next one to look at first.
-    order: VecDeque<TraceId>,
-    bytes: usize,
-    most: usize,
+    open: Lru<Vec<Brief>>,
     repeats: u64,
-}
-
-#[derive(Debug, Default)]
-struct Open {
-    spans: Vec<Brief>,
-    bytes: usize,
-    /// Whether something was added since it was opened or last looked at.
-    is_fresh: bool,
 }
 
 impl Default for Window {
@@ -43,44 +29,30 @@ impl Default for Window {
 impl Window {
     /// Holds about `most` bytes of spans.
     pub fn new(most: usize) -> Self {
-        Self { open: HashMap::new(), order: VecDeque::new(), bytes: 0, most, repeats: 0 }
+        Self { open: Lru::new(most, OF_TRACE), repeats: 0 }
     }
 
     /// Takes one span; gives what must go for it to `done`: the spans of one trace, each id once, sorted.
     pub fn take(&mut self, span: Brief, done: &mut dyn FnMut(&[Brief])) {
-        let trace = span.trace;
-        let open = self.open.entry(trace).or_insert_with(|| {
-            self.order.push_back(trace);
-            self.bytes += OF_TRACE;
-            Open { bytes: OF_TRACE, ..Open::default() }
+        self.open.change(span.trace, |spans| {
+            let weight = span.weight();
+            spans.push(span);
+            weight
         });
-        let weight = span.weight();
-        open.bytes += weight;
-        open.is_fresh = !open.spans.is_empty();
-        open.spans.push(span);
-        self.bytes += weight;
-        while self.bytes > self.most {
-            let Some(next) = self.order.pop_front() else { break };
-            // It has another turn if something was added since the last: whatever is written about it is written now.
-            let is_fresh = |open: &mut Open| std::mem::take(&mut open.is_fresh);
-            match self.open.get_mut(&next).is_some_and(is_fresh) {
-                true => self.order.push_back(next),
-                false => self.close(next, done),
-            }
+        while let Some(spans) = self.open.overflow() {
+            self.close(spans, done);
         }
     }
 
     /// Gives out all that are still open, and says how many repeats of a span were left out in all.
     pub fn finish(mut self, done: &mut dyn FnMut(&[Brief])) -> u64 {
-        while let Some(trace) = self.order.pop_front() {
-            self.close(trace, done);
+        while let Some(spans) = self.open.pop() {
+            self.close(spans, done);
         }
         self.repeats
     }
 
-    fn close(&mut self, trace: TraceId, done: &mut dyn FnMut(&[Brief])) {
-        let Some(Open { mut spans, bytes, .. }) = self.open.remove(&trace) else { return };
-        self.bytes -= bytes;
+    fn close(&mut self, mut spans: Vec<Brief>, done: &mut dyn FnMut(&[Brief])) {
         let count = spans.len();
         // Of one id the last one is kept, so it comes first.
         spans.sort_unstable_by(|a, b| a.id.cmp(&b.id).then_with(|| b.cmp(a)));
@@ -123,7 +95,7 @@ mod tests {
     #[test]
     fn traces_are_whole_while_they_fit_and_the_one_untouched_for_longest_goes_first() {
         let spans = [(1, 2), (2, 1), (1, 1), (3, 1), (2, 1), (1, 3)];
-        assert_eq!(given(&spans, 100), (vec!["1:123".to_owned(), "2:1".to_owned(), "3:1".to_owned()], 1));
+        assert_eq!(given(&spans, 100), (vec!["3:1".to_owned(), "2:1".to_owned(), "1:123".to_owned()], 1));
         let many: Vec<(u64, u64)> = (2..9).flat_map(|trace| [(trace, 1), (1, trace)]).collect();
         let (parts, repeats) = given(&many, 8);
         assert_eq!(parts[..2], ["2:1", "3:1"], "trace 1 is added to all the time and stays: {parts:?}");
@@ -132,6 +104,12 @@ mod tests {
             (1, 0),
             "{parts:?}"
         );
+    }
+
+    #[test]
+    fn one_that_has_just_begun_stays_and_the_oldest_whole_one_goes() {
+        let (parts, _) = given(&[(1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (3, 2)], 4);
+        assert_eq!(parts, ["1:12", "2:12", "3:12"]);
     }
 
     #[test]

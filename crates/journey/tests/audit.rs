@@ -314,6 +314,11 @@ fn names_from_the_input_cannot_speak_to_the_terminal() {
     assert_eq!(report.json().lines().count(), report.findings.len() + report.notes.len() + 1);
 }
 
+/// Any moment, often one of the first or last.
+fn moments() -> impl Strategy<Value = u64> {
+    prop_oneof![any::<u64>(), 0..100_000_000_u64, u64::MAX - 100_000_000..=u64::MAX]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
@@ -341,7 +346,7 @@ proptest! {
 
     #[test]
     fn spans_of_any_shape_are_judged(
-        spans in proptest::collection::vec((0..6_u64, 0..6_u64, 0..6_u64, any::<u64>(), any::<u64>(), 0..4_usize), 0..30),
+        spans in proptest::collection::vec((0..6_u64, 0..6_u64, 0..6_u64, moments(), moments(), 0..4_usize), 0..30),
     ) {
         // Few ids, so that circles, self-parents, duplicates and missing parents are common.
         let line = |(id, parent, kind, start, end, service): &(u64, u64, u64, u64, u64, usize)| {
@@ -359,6 +364,7 @@ proptest! {
         };
         let lines: Vec<String> = spans.iter().map(line).collect();
         let report = audit(&lines);
+        prop_assert!(!report.text(80).is_empty() && !report.json().is_empty());
         for row in &report.findings {
             prop_assert!(row.of.is_none_or(|of| row.count <= of), "{row:?}");
         }
@@ -404,4 +410,50 @@ fn what_was_counted_as_lost_is_told_as_far_as_it_was_lost_in_the_range() {
     assert_eq!(lost(Some(25), None), (spans(4), 1));
     assert_eq!(lost(None, Some(25)), (spans(3), 1));
     assert_eq!(lost(Some(25), Some(35)), (Vec::new(), 0));
+}
+
+#[test]
+fn one_trace_id_for_everything_takes_time_in_proportion() {
+    const COUNT: u64 = 20_000;
+    let span = |number: u64, kind: u64, parent: u64, attributes: &str| {
+        let parent = if parent == 0 { String::new() } else { format!("{parent:016x}") };
+        let start = 1_795_300_000_000_000_000 + number;
+        format!(
+            r#"{{"traceId":"{:032x}","spanId":"{number:016x}","parentSpanId":"{parent}","kind":{kind},"name":"x","startTimeUnixNano":"{start}","endTimeUnixNano":"{}","attributes":[{attributes}]}}"#,
+            1,
+            start + 1_000_000
+        )
+    };
+    let line = |service: &str, spans: Vec<String>| {
+        let spans = spans.join(",");
+        format!(
+            r#"{{"resourceSpans":[{{"resource":{{"attributes":[{{"key":"service.name","value":{{"stringValue":"{service}"}}}}]}},"scopeSpans":[{{"spans":[{spans}]}}]}}]}}"#
+        )
+    };
+    let id =
+        |number: u64| format!(r#"{{"key":"messaging.message.id","value":{{"stringValue":"m{number}"}}}}"#);
+    let mut audit = journey::audit::Audit::new(Settings { now: u64::MAX, ..Settings::default() });
+    // Requests, and a line about each; calls, and spans of the same service whose parents are missing; messages, and as
+    // many others that were taken up.
+    audit.take(line("a", (1..=COUNT).map(|number| span(number, 2, 0, "")).collect()).as_bytes());
+    for number in 1..=COUNT {
+        let line = format!(
+            r#"{{"service":"a","trace_id":"{:032x}","span_id":"{number:016x}","message":"malformed traceparent"}}"#,
+            1
+        );
+        audit.take(line.as_bytes());
+    }
+    let spans = (1..=COUNT).flat_map(|number| {
+        [span(1 << 32 | number, 3, 0, ""), span(2 << 32 | number, 1, 3 << 32 | number, "")]
+    });
+    audit.take(line("b", spans.collect()).as_bytes());
+    let spans = (1..=COUNT).flat_map(|number| {
+        [span(4 << 32 | number, 4, 0, &id(number)), span(5 << 32 | number, 5, 0, &id(COUNT + number))]
+    });
+    audit.take(line("c", spans.collect()).as_bytes());
+    let begun = std::time::Instant::now();
+    let report = audit.finish();
+    let took = begun.elapsed();
+    println!("{took:?}\n{}", report.text(120));
+    assert!(took.as_secs() < 10, "{took:?}");
 }

@@ -1,7 +1,7 @@
 //! `audit`: whether every hop carried the trace on, and where not, which hop and why, from the Collector's files alone.
 //!
-//! Exit codes: 0 sound, 1 broken, 2 trouble (also where there was no request to judge, or a file could not be read to its \
-end), 64 usage.
+//! Exit codes: 0 sound, 1 broken, 2 trouble (also where there was no request to judge, or not everything could be read),
+//! 64 usage.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -47,10 +47,14 @@ Each row is a hop (who called → who was called, or one service) and a cause:
 `share` is the part of the requests through that hop. Callers outside, whose spans nobody has sent here, later runs \
 of a task, and requests in which a process was killed are no breaks: they are told as notes.
 
-Exit codes: 0 sound, 1 broken, 2 trouble, 64 usage.
+Exit codes: 0 sound, 1 broken, 2 trouble (also where there was no request to judge, or not everything could be \
+read), 64 usage.
 
-Files are read once, in the order of their times; memory stays under 200 MB however large they are: a trace is \
-judged once 64 MB of others have gone by without anything of it.";
+Files are read once, those of up to 64 series (`logs.jsonl` and what it was rotated to are one) side by side, in the \
+order of their times. Memory does not grow with the files: 64 MB for spans and lines of traces that are still open, up to \
+some 100 MB for what other traces may explain, and about 2 MB for each series and core that reads (lines of many MB and \
+zstd take more). When those 64 MB are full, the trace that nothing was added to for longest is judged: what comes later of \
+it may look like a break.";
 
 /// Audits and tells.
 pub(crate) fn run(settings: Settings) -> ExitCode {
@@ -86,8 +90,9 @@ fn tell(settings: audit::Settings, source: Source) -> anyhow::Result<ExitCode> {
     }
     reading::print(&if form.json { report.json() } else { report.text(form.width) })?;
     // Nothing is said to be sound where not everything could be looked at.
-    let is_whole = read.tally.unreadable.is_empty() && read.tally.cut_short == 0 && read.tally.too_long == 0;
-    match is_whole {
+    let tally = &read.tally;
+    let all_was_read = tally.unreadable.is_empty() && tally.cut_short == 0 && tally.too_long == 0;
+    match all_was_read && report.is_whole() {
         false => Ok(ExitCode::from(2)),
         true if report.is_sound() => Ok(ExitCode::SUCCESS),
         true => Ok(ExitCode::from(1)),

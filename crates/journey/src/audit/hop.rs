@@ -117,10 +117,14 @@ impl Seen {
         self.odd += u64::from(!is_understood);
     }
 
-    /// The latest moment in it, 0 if there is none.
-    pub(crate) fn latest(&self) -> u64 {
+    /// How far in time it has come: the middle one of all moments in it, so that a few that are wrong change nothing;
+    /// `None` if there is none.
+    pub(crate) fn reached(&self) -> Option<u64> {
         let of_hops = self.hops.iter().map(|hop| hop.end);
-        of_hops.chain(self.told.iter().map(|told| told.time)).max().unwrap_or(0)
+        let mut times: Vec<u64> = of_hops.chain(self.told.iter().map(|told| told.time)).collect();
+        times.retain(|time| *time > 0);
+        let middle = times.len() / 2;
+        (!times.is_empty()).then(|| *times.select_nth_unstable(middle).1)
     }
 
     fn take_object(&mut self, text: &str) -> Option<usize> {

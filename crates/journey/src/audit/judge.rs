@@ -2,7 +2,7 @@
 //!
 //! What another trace or the rest of the files may explain is not decided here: it goes into the [`Ledger`].
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::hop::{Hop, Says, Told};
@@ -16,6 +16,13 @@ use crate::span::Kind;
 const FAR_APART: u64 = 600_000_000_000;
 /// Clocks may disagree by so many nanoseconds without anybody's fault.
 const SKEW: u64 = 5_000_000;
+/// So many services, and so many spans of each, are looked at for what is missing within one call.
+const MOST_LOOKS: usize = 256;
+/// So far up from a call it is looked through which services the trace came.
+const MOST_LEVELS: usize = 256;
+
+/// Of each service, by time.
+type ByTime<'a, T> = BTreeMap<Arc<str>, BTreeMap<(u64, SpanId), &'a T>>;
 
 /// A trace that is being judged.
 struct Trace<'a> {
@@ -23,10 +30,10 @@ struct Trace<'a> {
     hops: &'a [Hop],
     /// Whether somebody else's span, or a further call, stands below the one with this index.
     is_taken_up: Vec<bool>,
-    /// Spans that lines name and that were never written, by service and id.
-    ghosts: BTreeMap<(Arc<str>, SpanId), &'a Told>,
-    /// Spans whose parent was never written.
-    orphans: Vec<&'a Hop>,
+    /// Spans that lines name and that were never written.
+    ghosts: ByTime<'a, Told>,
+    /// Spans whose parent was never written, by their beginnings.
+    orphans: ByTime<'a, Hop>,
 }
 
 /// Judges one trace.
@@ -82,19 +89,31 @@ impl<'a> Trace<'a> {
             let is_further = hop.enters() || hop.service != hops[parent].service || hop.kind == Kind::Client;
             is_taken_up[parent] |= is_further && hop.parent != Some(hop.id);
         }
-        let mut ghosts = BTreeMap::new();
+        let mut lines = HashMap::new();
         for told in told {
             let Some(span) = told.span.filter(|span| find(*span).is_none()) else { continue };
-            ghosts.insert((told.service.clone(), span), told);
+            lines.insert((told.service.clone(), span), told);
         }
-        let mut orphans: Vec<&Hop> =
-            hops.iter().filter(|hop| hop.parent.is_some_and(|parent| find(parent).is_none())).collect();
-        orphans.sort_unstable_by_key(|hop| (hop.start, hop.id));
+        let mut ghosts = ByTime::new();
+        for ((service, span), told) in lines {
+            ghosts.entry(service).or_default().insert((told.time, span), told);
+        }
+        let mut orphans = ByTime::new();
+        for hop in hops.iter().filter(|hop| hop.parent.is_some_and(|parent| find(parent).is_none())) {
+            orphans.entry(hop.service.clone()).or_default().insert((hop.start, hop.id), hop);
+        }
         Self { hops, is_taken_up, ghosts, orphans }
     }
 
     fn find(&self, id: SpanId) -> Option<&'a Hop> {
         self.hops.binary_search_by_key(&id, |hop| hop.id).ok().map(|at| &self.hops[at])
+    }
+
+    /// Spans whose parent was never written, in the order of their beginnings.
+    fn orphans(&self) -> Vec<&'a Hop> {
+        let mut orphans: Vec<&Hop> = self.orphans.values().flat_map(|hops| hops.values().copied()).collect();
+        orphans.sort_unstable_by_key(|hop| (hop.start, hop.id));
+        orphans
     }
 
     /// Who calls whom, and whether their clocks agree.
@@ -132,7 +151,7 @@ impl<'a> Trace<'a> {
     fn unsampled(&self, ledger: &mut Ledger) {
         let is_unsampled = |hop: &&&Hop| hop.is_remote == Some(true) && !hop.is_sampled;
         let mut services = HashSet::new();
-        for hop in self.orphans.iter().filter(is_unsampled).filter(|hop| services.insert(&hop.service)) {
+        for hop in self.orphans().iter().filter(is_unsampled).filter(|hop| services.insert(&hop.service)) {
             let condition = |sets_flags| Some(Condition { service: hop.service.clone(), sets_flags });
             ledger.suspect(Suspect {
                 condition: condition(true),
@@ -150,7 +169,7 @@ impl<'a> Trace<'a> {
         };
         let mut calls: Vec<&Hop> = hops.iter().enumerate().filter_map(open).collect();
         // The innermost first: what was not written within it is not missing in the outer one.
-        calls.sort_unstable_by_key(|hop| (hop.end - hop.start, hop.id));
+        calls.sort_unstable_by_key(|hop| (hop.end.saturating_sub(hop.start), hop.id));
         for call in calls {
             if call.kind == Kind::Producer {
                 ledger.message(Call::of(call, self.enters_of(call)));
@@ -174,24 +193,26 @@ impl<'a> Trace<'a> {
     /// The service, empty if it cannot be told, and the process whose span is missing within `call`; what tells of it
     /// is taken away.
     fn missing_within(&mut self, call: &Hop) -> Option<(Arc<str>, Arc<str>)> {
-        let is_within = |time: u64| time + SKEW >= call.start && time <= call.end + SKEW;
-        let told = |(service, _): &(Arc<str>, SpanId), told: &&Told| {
-            *service != call.service && is_within(told.time)
-        };
-        let is_part =
-            |hop: &&Hop| hop.service != call.service && is_within(hop.start) && hop.end <= call.end + SKEW;
-        let ghost =
-            self.ghosts.iter().filter(|(key, line)| told(key, line)).min_by_key(|(_, line)| line.time);
-        let ghost = ghost.map(|((service, _), line)| (service.clone(), line.instance.clone()));
-        let orphan =
-            self.orphans.iter().find(|hop| is_part(hop)).map(|hop| match hop.comes_from_elsewhere() {
+        let (from, until) = (call.start.saturating_sub(SKEW), call.end.saturating_add(SKEW));
+        let others = |service: &Arc<str>| *service != call.service;
+        let ghost = self.ghosts.iter().filter(|(service, _)| others(service)).take(MOST_LOOKS);
+        let ghost = ghost.filter_map(|(_, lines)| within(lines, from, until).next());
+        let ghost = ghost.min_by_key(|(at, line)| (at.0, line.service.clone()));
+        let ghost = ghost.map(|(_, line)| (line.service.clone(), line.instance.clone()));
+        let is_over = |hop: &Hop| hop.end <= until;
+        let first = |hops| within(hops, from, until).take(MOST_LOOKS).find(|(_, hop)| is_over(hop));
+        let orphan = || {
+            let hops = self.orphans.iter().filter(|(service, _)| others(service)).take(MOST_LOOKS);
+            let (_, hop) = hops.filter_map(|(_, hops)| first(hops)).min_by_key(|(at, _)| *at)?;
+            Some(match hop.comes_from_elsewhere() {
                 // The next but one: the one between them wrote nothing.
                 true => ("".into(), "".into()),
                 false => (hop.service.clone(), hop.instance.clone()),
-            });
-        let missing = ghost.or(orphan)?;
-        self.ghosts.retain(|key, line| !told(key, line));
-        self.orphans.retain(|hop| !is_part(hop));
+            })
+        };
+        let missing = ghost.or_else(orphan)?;
+        take_away(&mut self.ghosts, call, usize::MAX, |_| true);
+        take_away(&mut self.orphans, call, MOST_LOOKS, is_over);
         Some(missing)
     }
 
@@ -201,7 +222,7 @@ impl<'a> Trace<'a> {
         let mut services: Vec<Arc<str>> = Vec::new();
         let mut seen = HashSet::new();
         let mut next = Some(call);
-        while let Some(hop) = next.filter(|hop| seen.insert(hop.id)) {
+        while let Some(hop) = next.filter(|hop| seen.len() < MOST_LEVELS && seen.insert(hop.id)) {
             if hop.enters() && hop.service != call.service && services.len() < 16 {
                 services.push(hop.service.clone());
             }
@@ -214,9 +235,12 @@ impl<'a> Trace<'a> {
     fn left_over(&mut self, ledger: &mut Ledger) {
         let trace = self.hops[0].trace;
         let mut services = HashSet::new();
-        let mut ghosts: Vec<_> = self.ghosts.iter().collect();
-        ghosts.sort_unstable_by_key(|((service, span), told)| (told.time, service.clone(), *span));
-        for ((service, _), told) in ghosts.into_iter().filter(|((service, _), _)| !service.is_empty()) {
+        let first = |(service, lines): (&Arc<str>, &BTreeMap<_, &'a Told>)| {
+            lines.first_key_value().map(|(at, told)| (*at, service.clone(), *told))
+        };
+        let mut ghosts: Vec<_> = self.ghosts.iter().filter_map(first).collect();
+        ghosts.sort_unstable_by_key(|((time, span), service, _)| (*time, service.clone(), *span));
+        for (_, service, told) in ghosts.into_iter().filter(|(_, service, _)| !service.is_empty()) {
             if services.insert(service.clone()) {
                 let suspect = Suspect::new(
                     Cause::NotExported,
@@ -231,14 +255,15 @@ impl<'a> Trace<'a> {
         // Lines have told already who is missing, where there are any.
         let is_told = !services.is_empty();
         let mut parents = HashSet::new();
-        for hop in self.orphans.iter().filter(|hop| parents.insert(hop.parent)) {
+        let entered: HashSet<&Arc<str>> =
+            self.hops.iter().filter(|hop| hop.enters()).map(|hop| &hop.service).collect();
+        for hop in self.orphans().into_iter().filter(|hop| parents.insert(hop.parent)) {
             match hop.comes_from_elsewhere() {
                 _ if is_told => {}
                 true => ledger.begun(Begun::of(hop, Says::Nothing)),
                 // Where no request of its service is there, it is the request that is missing.
                 false => {
-                    let is_inside =
-                        self.hops.iter().any(|other| other.enters() && other.service == hop.service);
+                    let is_inside = entered.contains(&hop.service);
                     let suspect = Suspect::at(hop, Cause::NotExported);
                     ledger.suspect(if is_inside { suspect } else { suspect.called() });
                 }
@@ -248,18 +273,44 @@ impl<'a> Trace<'a> {
 
     /// Requests with which this trace begins.
     fn begun(&self, told: &[Told], ledger: &mut Ledger) {
+        let mut of_lines = HashMap::new();
+        for told in told.iter().filter(|told| told.says != Says::Nothing) {
+            of_lines.entry(told.span).or_insert(told.says);
+        }
         for hop in self.hops.iter().filter(|hop| hop.enters() && hop.parent.is_none()) {
-            let of_line = told.iter().find(|told| told.span == Some(hop.id) && told.says != Says::Nothing);
-            let says =
-                if hop.says == Says::Nothing { of_line.map_or(hop.says, |told| told.says) } else { hop.says };
+            let of_line = of_lines.get(&Some(hop.id)).copied().unwrap_or(hop.says);
+            let says = if hop.says == Says::Nothing { of_line } else { hop.says };
             ledger.begun(Begun::of(hop, says));
         }
     }
 }
 
+/// Those between two moments.
+fn within<'m, 'a, T>(
+    by_time: &'m BTreeMap<(u64, SpanId), &'a T>,
+    from: u64,
+    until: u64,
+) -> impl Iterator<Item = ((u64, SpanId), &'a T)> + 'm {
+    let first = by_time.range((from, SpanId::LEAST)..);
+    first.take_while(move |(at, _)| at.0 <= until).map(|(at, what)| (*at, *what))
+}
+
+/// Takes away those within `call` that others than its service wrote; looks at no more than `most` of each service.
+fn take_away<T>(list: &mut ByTime<'_, T>, call: &Hop, most: usize, is_part: impl Fn(&T) -> bool) {
+    let (from, until) = (call.start.saturating_sub(SKEW), call.end.saturating_add(SKEW));
+    for (_, by_time) in list.iter_mut().filter(|(service, _)| **service != call.service).take(MOST_LOOKS) {
+        let gone = within(by_time, from, until).take(most).filter(|(_, what)| is_part(what));
+        for at in gone.map(|(at, _)| at).collect::<Vec<_>>() {
+            by_time.remove(&at);
+        }
+    }
+    list.retain(|_, by_time| !by_time.is_empty());
+}
+
 /// Whether `child` began before `parent` or after its end, which only clocks that disagree can tell.
 fn is_outside(parent: &Hop, child: &Hop) -> bool {
-    let is_before = child.start + SKEW < parent.start;
-    let is_after = parent.kind == Kind::Client && parent.is_fine && child.start > parent.end + SKEW;
+    let is_before = child.start.saturating_add(SKEW) < parent.start;
+    let is_after =
+        parent.kind == Kind::Client && parent.is_fine && child.start > parent.end.saturating_add(SKEW);
     is_before || is_after
 }

@@ -124,7 +124,7 @@ fn at_the_same_time(
     let mut pairs: Vec<(usize, usize)> = Vec::new();
     let mut is_used = is_taken.to_vec();
     for (number, call) in calls.iter().enumerate().filter(|(number, _)| is_silent[*number]) {
-        let first = begun.partition_point(|begun| begun.start + SLACK < call.start);
+        let first = begun.partition_point(|begun| begun.start.saturating_add(SLACK) < call.start);
         let within = begun[first..].iter().take_while(|begun| begun.start <= call.end).take(MOST_LOOKS);
         let fits = |(at, begun): &(usize, &Begun)| {
             !is_used[first + at]
@@ -170,19 +170,16 @@ fn likely(
     for (number, at) in pairs {
         *matched.entry((calls[*number].service.clone(), begun[*at].service.clone())).or_default() += 1;
     }
-    let made = |service: &Arc<str>| {
-        calls
-            .iter()
-            .zip(is_silent)
-            .filter(|(call, is_silent)| **is_silent && call.service == *service)
-            .count()
-    };
-    let got = |service: &Arc<str>| {
-        begun.iter().filter(|begun| begun.parent.is_none() && begun.service == *service).count()
-    };
+    let (mut made, mut got): (HashMap<_, usize>, HashMap<_, usize>) = Default::default();
+    for (call, _) in calls.iter().zip(is_silent).filter(|(_, is_silent)| **is_silent) {
+        *made.entry(&call.service).or_default() += 1;
+    }
+    for begun in begun.iter().filter(|begun| begun.parent.is_none()) {
+        *got.entry(&begun.service).or_default() += 1;
+    }
     let is_likely = |pair: &Pair, count: usize| {
-        let is_known = ledger.hops.contains_key(pair);
-        is_known || count * 2 >= made(&pair.0) || count * 2 >= got(&pair.1)
+        let is_most_of = |all: Option<&usize>| count * 2 >= all.copied().unwrap_or(0);
+        ledger.hops.contains_key(pair) || is_most_of(made.get(&pair.0)) || is_most_of(got.get(&pair.1))
     };
     matched.into_iter().filter(|(pair, count)| is_likely(pair, *count)).map(|(pair, _)| pair).collect()
 }
@@ -190,6 +187,10 @@ fn likely(
 /// Messages that were taken up under traces of their own: a later attempt is linked to the first, this is not.
 fn of_messages(messages: &[Call], begun: &[Begun], is_taken: &mut [bool], ledger: &mut Ledger) {
     let mut is_used = vec![false; messages.len()];
+    let mut by_which: HashMap<u64, Vec<usize>> = HashMap::new();
+    for (number, message) in messages.iter().enumerate() {
+        by_which.entry(message.asked.which).or_default().push(number);
+    }
     for (at, begun) in begun.iter().enumerate() {
         if begun.kind != Kind::Consumer || begun.link.is_some() || begun.parent.is_some() {
             continue;
@@ -204,9 +205,17 @@ fn of_messages(messages: &[Call], begun: &[Begun], is_taken: &mut [bool], ledger
                 && (is_same || is_alike)
                 && begun.asked.may_be(message.asked)
         };
+        let latest = |which: u64| {
+            let list = by_which.get(&which)?;
+            let until = list.partition_point(|number| *number < until);
+            list[..until].iter().rev().take(MOST_LOOKS).copied().find(fits)
+        };
         // The message itself, where ids tell, may be far back.
-        let looks = if begun.asked.which == 0 { MOST_LOOKS } else { usize::MAX };
-        if let Some(number) = (0..until).rev().take(looks).find(fits) {
+        let found = match begun.asked.which {
+            0 => (0..until).rev().take(MOST_LOOKS).find(fits),
+            which => latest(which).max(latest(0)),
+        };
+        if let Some(number) = found {
             (is_used[number], is_taken[at]) = (true, true);
             let cause = if begun.says == Says::Malformed { Cause::Malformed } else { Cause::NotForwarded };
             accuse(&messages[number], begun, cause, ledger);

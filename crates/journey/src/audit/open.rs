@@ -3,10 +3,9 @@
 //! As [`crate::window`] has it: a trace stays open until everything is read, or until more than [`MOST_BYTES`] are held;
 //! then the one goes out that nothing has been added to for longest.
 
-use std::collections::{HashMap, VecDeque};
-
 use super::hop::{Hop, Told};
 use crate::id::TraceId;
+use crate::lru::Lru;
 
 /// Bytes that are held, roughly.
 pub(crate) const MOST_BYTES: usize = 64 << 20;
@@ -16,11 +15,8 @@ const OF_TRACE: usize = 192;
 /// The traces that are still open.
 #[derive(Debug)]
 pub(crate) struct OpenTraces {
-    open: HashMap<TraceId, Open>,
-    /// Each open trace once, the next one to look at first.
-    order: VecDeque<TraceId>,
-    bytes: usize,
-    most: usize,
+    open: Lru<Open>,
+    has_overflowed: bool,
 }
 
 /// What is known of one trace.
@@ -29,13 +25,11 @@ pub(crate) struct Open {
     pub(crate) hops: Vec<Hop>,
     /// One for each span and service that lines name, the latest.
     pub(crate) told: Vec<Told>,
-    is_fresh: bool,
-    bytes: usize,
 }
 
 impl OpenTraces {
     pub(crate) fn new(most: usize) -> Self {
-        Self { open: HashMap::new(), order: VecDeque::new(), bytes: 0, most }
+        Self { open: Lru::new(most, OF_TRACE), has_overflowed: false }
     }
 
     pub(crate) fn take_hop(&mut self, hop: Hop, done: &mut dyn FnMut(Open)) {
@@ -65,37 +59,47 @@ impl OpenTraces {
         });
     }
 
+    /// Whether one had to go before everything was read.
+    pub(crate) fn has_overflowed(&self) -> bool {
+        self.has_overflowed
+    }
+
     /// Gives out all that are still open.
     pub(crate) fn finish(&mut self, done: &mut dyn FnMut(Open)) {
-        while let Some(trace) = self.order.pop_front() {
-            self.close(trace, done);
+        while let Some(open) = self.open.pop() {
+            done(open);
         }
     }
 
     fn change(&mut self, trace: TraceId, done: &mut dyn FnMut(Open), add: impl FnOnce(&mut Open) -> usize) {
-        let Self { open, order, bytes, .. } = self;
-        let open = open.entry(trace).or_insert_with(|| {
-            order.push_back(trace);
-            *bytes += OF_TRACE;
-            Open { bytes: OF_TRACE, ..Open::default() }
-        });
-        open.is_fresh = open.bytes > OF_TRACE;
-        let added = add(open);
-        open.bytes += added;
-        *bytes += added;
-        while self.bytes > self.most {
-            let Some(next) = self.order.pop_front() else { break };
-            let is_fresh = |open: &mut Open| std::mem::take(&mut open.is_fresh);
-            match self.open.get_mut(&next).is_some_and(is_fresh) {
-                true => self.order.push_back(next),
-                false => self.close(next, done),
-            }
+        self.open.change(trace, add);
+        while let Some(open) = self.open.overflow() {
+            self.has_overflowed = true;
+            done(open);
         }
     }
+}
 
-    fn close(&mut self, trace: TraceId, done: &mut dyn FnMut(Open)) {
-        let Some(open) = self.open.remove(&trace) else { return };
-        self.bytes -= open.bytes;
-        done(open);
+#[cfg(test)]
+mod tests {
+    use super::super::hop::Seen;
+    use super::*;
+
+    #[test]
+    fn a_trace_that_has_just_begun_stays_and_the_oldest_whole_one_goes() {
+        let mut seen = Seen::default();
+        for (trace, span) in [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1)] {
+            let line = format!(r#"{{"trace_id":"{trace:032x}","span_id":"{span:016x}"}}"#);
+            seen.take(line.as_bytes());
+        }
+        let mut open = OpenTraces::new(2 * (OF_TRACE + 2 * size_of::<Told>()));
+        let mut gone = Vec::new();
+        for told in seen.told {
+            let trace = told.trace.unwrap();
+            open.take_told(trace, told, &mut |open| {
+                gone.push((open.told[0].trace.unwrap(), open.told.len()))
+            });
+        }
+        assert_eq!(gone, [(TraceId::read(&format!("{:032x}", 1)).unwrap(), 2)]);
     }
 }

@@ -3,7 +3,9 @@
 //! Spans and lines of one trace stand in different files. Files that belong together (`logs.jsonl` and what it was
 //! rotated to) are read one after the other, by a thread for each such series, and of all series the one is taken from
 //! that has come least far in time: so what belongs together comes near together, and the audit can forget early.
-//! Memory: for each of [`MOST_SERIES`] series what [`Input`] takes, read and parsed.
+//! Memory: the cores are shared by the series, each has two pieces of 256 KiB for each of its cores (of one series alone:
+//! of 4 MiB), read and parsed. Beyond [`MOST_SERIES`] series the rest is read after the last of them: if memory fills up
+//! then, nothing is said of what seems to be missing.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +20,7 @@ use super::losses;
 use crate::input::{self, Block, Input, Tally, Unreadable};
 
 /// Series that are read side by side; further ones are read after the last of them.
-const MOST_SERIES: usize = 4;
+pub(super) const MOST_SERIES: usize = 64;
 
 /// What was read.
 #[derive(Debug, Default)]
@@ -70,12 +72,14 @@ pub fn read(places: &[PathBuf], audit: &mut Audit, tell: &mut dyn FnMut(u64)) ->
         lines.iter().for_each(|line| audit.take_metrics(line));
     })?;
     add(&mut read.tally, metrics.tally());
-    let mut series = series_of(places)?;
+    let (mut series, further) = series_of(places)?;
+    audit.read_late(further);
+    let count = series.len();
     thread::scope(|scope| {
         let mut running: Vec<Series> = Vec::new();
         for paths in series.drain(..) {
             let (sender, parts) = sync_channel(1);
-            scope.spawn(move || read_series(paths, &sender));
+            scope.spawn(move || read_series(paths, count, &sender));
             running.push(Series { parts, reached: 0 });
         }
         // Of two that have come equally far the first: the same input gives the same answer.
@@ -84,7 +88,7 @@ pub fn read(places: &[PathBuf], audit: &mut Audit, tell: &mut dyn FnMut(u64)) ->
                 Ok(Part::Seen { seen, bytes: more }) => {
                     bytes += more;
                     tell(bytes);
-                    running[at].reached = running[at].reached.max(seen.latest());
+                    running[at].reached = seen.reached().unwrap_or(running[at].reached);
                     read.counts.spans += seen.hops.len() as u64;
                     read.counts.lines += seen.told.len() as u64;
                     read.counts.damaged += seen.odd;
@@ -104,10 +108,10 @@ pub fn read(places: &[PathBuf], audit: &mut Audit, tell: &mut dyn FnMut(u64)) ->
     Ok(read)
 }
 
-fn read_series(paths: Vec<PathBuf>, sender: &SyncSender<Part>) {
+fn read_series(paths: Vec<PathBuf>, count: usize, sender: &SyncSender<Part>) {
     let mut tally = Tally::default();
     for path in paths {
-        let mut input = Input::new(vec![path]);
+        let mut input = Input::new(vec![path]).shared_by(count);
         // Whoever has stopped listening wants no more.
         let outcome = input.read(&parse, &mut |seen, bytes| {
             drop(sender.send(seen.map_or(Part::Half, |seen| Part::Seen { seen, bytes })));
@@ -143,8 +147,9 @@ fn add(sum: &mut Tally, more: &Tally) {
     sum.protobuf += more.protobuf;
 }
 
-/// The files of spans and lines in `places`, those together that continue one another, in the order of their names.
-fn series_of(places: &[PathBuf]) -> Result<Vec<Vec<PathBuf>>, Unreadable> {
+/// The files of spans and lines in `places`, those together that continue one another, in the order of their names;
+/// and how many are read after the last series because there are too many.
+fn series_of(places: &[PathBuf]) -> Result<(Vec<Vec<PathBuf>>, usize), Unreadable> {
     let mut series: BTreeMap<(PathBuf, String), Vec<PathBuf>> = BTreeMap::new();
     for path in files(places, input::telemetry_files)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -153,11 +158,12 @@ fn series_of(places: &[PathBuf]) -> Result<Vec<Vec<PathBuf>>, Unreadable> {
         series.entry((directory, stem)).or_default().push(path);
     }
     let mut series: Vec<Vec<PathBuf>> = series.into_values().collect();
-    let further: Vec<PathBuf> = series.drain(series.len().min(MOST_SERIES)..).flatten().collect();
+    let further = series.split_off(series.len().min(MOST_SERIES));
+    let count = further.len();
     if let Some(last) = series.last_mut() {
-        last.extend(further);
+        last.extend(further.into_iter().flatten());
     }
-    Ok(series)
+    Ok((series, count))
 }
 
 fn metrics_of(places: &[PathBuf]) -> Result<Vec<PathBuf>, Unreadable> {
@@ -182,4 +188,74 @@ fn files(
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::open::OpenTraces;
+    use super::super::{Report, Settings};
+    use super::*;
+
+    /// 2026-11-21T22:26:40Z.
+    const THEN: u64 = 1_795_300_000_000_000_000;
+
+    /// Service `number` of a chain: the line of its span in trace `trace`, which the one before has called.
+    fn line(number: u64, trace: u64) -> String {
+        let (start, end) = (THEN + trace * 1_000_000 + number, THEN + trace * 1_000_000 + 1000 - number);
+        let parent = if number == 0 { String::new() } else { format!("{number:016x}") };
+        format!(
+            r#"{{"resourceSpans":[{{"resource":{{"attributes":[{{"key":"service.name","value":{{"stringValue":"s{number}"}}}}]}},"scopeSpans":[{{"spans":[{{"traceId":"{:032x}","spanId":"{:016x}","parentSpanId":"{parent}","kind":2,"name":"x","startTimeUnixNano":"{start}","endTimeUnixNano":"{end}"}}]}}]}}]}}"#,
+            trace + 1,
+            number + 1
+        )
+    }
+
+    /// What is told of a sound chain of so many services, each with a file of its own, in room for two thirds of it.
+    fn told(services: u64, traces: u64, change: impl Fn(u64, &mut Vec<String>)) -> Report {
+        let directory = std::env::temp_dir().join(format!("journey-audit-{}-{services}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        for number in 0..services {
+            let mut lines: Vec<String> = (0..traces).map(|trace| line(number, trace)).collect();
+            change(number, &mut lines);
+            fs::write(directory.join(format!("s{number:03}.jsonl")), lines.join("\n") + "\n").unwrap();
+        }
+        let mut audit = Audit::new(Settings { now: u64::MAX, ..Settings::default() });
+        let all = (services * traces) as usize * size_of::<super::super::hop::Hop>();
+        audit.open = OpenTraces::new(all * 2 / 3);
+        read(std::slice::from_ref(&directory), &mut audit, &mut |_| ()).unwrap();
+        fs::remove_dir_all(&directory).unwrap();
+        audit.finish()
+    }
+
+    #[test]
+    fn files_of_many_services_are_read_side_by_side() {
+        let report = told(7, 3000, |_, _| ());
+        assert!(report.is_sound(), "{}", report.text(120));
+        assert_eq!(report.requests, 7 * 3000);
+    }
+
+    #[test]
+    fn a_moment_that_is_far_off_does_not_hold_up_its_file() {
+        let report = told(3, 3000, |number, lines| {
+            if number == 0 {
+                lines.insert(
+                    0,
+                    line(0, 0).replace("17953", "99953").replace(&format!("{:032x}", 1), &"e".repeat(32)),
+                );
+            }
+        });
+        assert!(report.is_sound(), "{}", report.text(120));
+    }
+
+    #[test]
+    fn of_more_files_than_can_be_read_side_by_side_nothing_is_said_to_be_missing() {
+        let report = told(MOST_SERIES as u64 + 2, 30, |_, _| ());
+        assert!(report.findings.is_empty() && !report.is_whole(), "{}", report.text(120));
+        assert!(
+            report.text(80).contains("note: 2 series of files are more than the 64"),
+            "{}",
+            report.text(80)
+        );
+        assert!(report.json().contains(r#""verdict":"undecided""#), "{}", report.json());
+    }
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::findings::Finding;
 use super::ledger::Ledger;
 use super::losses::{Loss, Losses};
+use super::reading::MOST_SERIES;
 use super::{Cause, Lines, Settings};
 use crate::table::{self, Column};
 
@@ -35,6 +36,8 @@ pub enum Note {
     InFlight(u64),
     /// This service has lost so many metric points or lines of standard output, by its own count.
     OtherLost(String, u64),
+    /// So many series of files were read too late: of what seems to be missing nothing is said.
+    ReadLate(usize),
 }
 
 impl Report {
@@ -43,6 +46,7 @@ impl Report {
         ledger: Ledger,
         losses: &Losses,
         lines: BTreeMap<Arc<str>, Lines>,
+        late: usize,
     ) -> Self {
         let lost = losses.lost();
         let mut notes = notes(&ledger, &lost);
@@ -61,6 +65,10 @@ impl Report {
             let more = if row.from.is_some() { broken.get(&place).copied().unwrap_or(0) } else { 0 };
             row.of = Some((whole + more).max(row.count));
         }
+        if late > 0 {
+            rows.retain(|row| !row.cause.is_of_missing());
+            notes.push(Note::ReadLate(late));
+        }
         rows.extend(lost.iter().filter_map(of_loss));
         rows.extend(lines.iter().filter_map(of_lines));
         rows.retain(|row| settings.service.as_ref().is_none_or(|service| row.touches(service)));
@@ -69,6 +77,11 @@ impl Report {
             b.count.cmp(&a.count).then_with(|| (a.cause, &a.from, &a.at).cmp(&(b.cause, &b.from, &b.at)))
         });
         Self { findings: rows, notes, requests }
+    }
+
+    /// Whether all that was asked could be looked at.
+    pub fn is_whole(&self) -> bool {
+        !self.notes.iter().any(|note| matches!(note, Note::ReadLate(_)))
     }
 
     /// Whether nothing is broken.
@@ -108,6 +121,9 @@ impl Report {
     }
 
     fn last_line(&self) -> String {
+        if self.is_sound() && !self.is_whole() {
+            return format!("undecided: nothing else was found broken in {} requests\n", self.requests);
+        }
         if self.is_sound() {
             return format!("sound: every hop of {} requests carried its trace on\n", self.requests);
         }
@@ -124,7 +140,11 @@ impl Report {
             text.push_str(&table::json(&serde_json::json!({"note": note.words()})));
         }
         text.push_str(&table::json(&serde_json::json!({
-            "verdict": if self.is_sound() { "sound" } else { "broken" },
+            "verdict": match (self.is_sound(), self.is_whole()) {
+                (true, true) => "sound",
+                (true, false) => "undecided",
+                (false, _) => "broken",
+            },
             "requests": self.requests,
             "breaks": self.breaks(),
         })));
@@ -206,6 +226,10 @@ impl Note {
             }
             Self::EndedEarly(count) => format!("{count} calls were left open by processes that ended"),
             Self::InFlight(count) => format!("{count} traces may still go on, and are not counted"),
+            Self::ReadLate(count) => format!(
+                "{count} series of files are more than the {MOST_SERIES} that are read side by side: whether spans are \
+                 missing cannot be told; name fewer files at once"
+            ),
             Self::OtherLost(service, count) => {
                 format!("{service}: {count} metric points or lines of standard output dropped")
             }
@@ -216,7 +240,7 @@ impl Note {
         match self {
             Self::FromOutside(name, _) | Self::Refused(name, _) => **name == *service,
             Self::OtherLost(name, _) => name == service,
-            Self::EndedEarly(_) | Self::InFlight(_) => true,
+            Self::EndedEarly(_) | Self::InFlight(_) | Self::ReadLate(_) => true,
         }
     }
 }

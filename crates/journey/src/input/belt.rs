@@ -75,8 +75,15 @@ impl<'s, 'e, T: Send + 's, W: Fn(Block<'_>) -> (T, bool) + Sync> Belt<'s, 'e, T,
 where
     'e: 's,
 {
-    pub(super) fn new(scope: &'s thread::Scope<'s, 'e>, work: &'e W, cutter: Cutter<'e>) -> Self {
+    /// `shared_by` is how many belts share the cores.
+    pub(super) fn new(
+        scope: &'s thread::Scope<'s, 'e>,
+        work: &'e W,
+        cutter: Cutter<'e>,
+        shared_by: usize,
+    ) -> Self {
         let cores = thread::available_parallelism().map_or(1, NonZero::get).min(MOST_CORES);
+        let cores = (cores / shared_by).max(1);
         let (loads, waiting) = sync_channel(2 * cores);
         let (finished, done) = channel();
         Self {

@@ -10,6 +10,8 @@ use super::{Block, Key};
 
 /// What one core reads of a file at a time.
 const PIECE: u64 = 4 << 20;
+/// The same where many inputs are read side by side.
+const SMALL_PIECE: u64 = 256 << 10;
 /// So little is read by this thread: it takes less time than to start another.
 const LITTLE: u64 = 128 << 10;
 /// A block of a stream that is larger (one very long line) is looked at where it is read, so that no second one is held.
@@ -34,6 +36,8 @@ pub(super) struct Reading<'r, 's, 'e, T, W> {
     cutter: Cutter<'r>,
     fold: &'r mut dyn FnMut(T, u64),
     went: Vec<(Key, Went, io::Result<()>)>,
+    /// Whether pieces are small.
+    pub(super) is_sparing: bool,
 }
 
 impl<'r, 's, 'e: 's, T: Send + 's, W: Fn(Block<'_>) -> (T, bool) + Sync> Reading<'r, 's, 'e, T, W> {
@@ -44,27 +48,29 @@ impl<'r, 's, 'e: 's, T: Send + 's, W: Fn(Block<'_>) -> (T, bool) + Sync> Reading
         cutter: Cutter<'r>,
         fold: &'r mut dyn FnMut(T, u64),
     ) -> Self {
-        Self { belt, work, cutter, fold, went: Vec::new() }
+        Self { belt, work, cutter, fold, went: Vec::new(), is_sparing: false }
     }
 }
 
 impl<'s, 'e: 's, T: Send + 's, W: Fn(Block<'_>) -> (T, bool) + Sync> Lines for Reading<'_, 's, 'e, T, W> {
     fn pieces(&mut self, file: File, end: End, from: u64) {
-        let Self { belt, work, cutter, fold, went } = self;
+        let Self { belt, work, cutter, fold, went, is_sparing } = self;
+        let most = if *is_sparing { SMALL_PIECE } else { PIECE };
         let mut fold = |done| take(done, *fold, went);
         let file = Arc::new(file);
-        let mut piece = Piece { from, to: end.length.min(from + PIECE), begins: true };
+        let mut piece = Piece { from, to: end.length.min(from.saturating_add(most)), begins: true };
         if end.length - from <= LITTLE && belt.is_empty() {
             return fold(belt::carry(Load::Piece(file, piece, end), cutter, *work).0);
         }
         while piece.from < end.length {
             belt.put(Load::Piece(file.clone(), piece, end), &mut fold);
-            piece = Piece { from: piece.to, to: end.length.min(piece.to + PIECE), begins: false };
+            piece =
+                Piece { from: piece.to, to: end.length.min(piece.to.saturating_add(most)), begins: false };
         }
     }
 
     fn lines(&mut self, read: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<Went> {
-        let Self { belt, work, cutter, fold, went } = self;
+        let Self { belt, work, cutter, fold, went, .. } = self;
         cutter.cut(Piece::WHOLE, read, &mut |offset, text, is_ended| {
             if is_ended && text.len() <= LARGEST_ON_ITS_WAY {
                 let mut block = belt.empty();
