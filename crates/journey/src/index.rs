@@ -12,7 +12,8 @@
 //!
 //! Refuses: packed files; what is written to a file elsewhere than at its end while it grows ([`sidecar`]).
 //!
-//! Only [`extend`] writes, and [`remove`] removes; reading never does.
+//! Only [`extend`] writes, [`follow`] renames, and [`remove`] removes; reading never does. What has an index's name and is
+//! none of ours is left as it is.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -120,6 +121,7 @@ pub fn extend(path: &Path, again: Again, tell: &mut dyn FnMut(u64)) -> Result<Op
     let mut finder = Finder::default();
     let (known, stray) = match finder.fitting(path, &data, &metadata) {
         Ok((known, found)) => (Some(known), Some(found).filter(|found| *found != own)),
+        // None, or one that does not fit: it is made anew, whatever was wrong with it.
         Err(_) => (None, None),
     };
     let built = build::build((path, &data), &metadata, known.as_ref(), &own, again, tell)?;
