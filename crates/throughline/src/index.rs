@@ -30,8 +30,9 @@ Beside each file of spans or log lines, `traces.jsonl`, lies its index then, `tr
 1 % of it. `trace` and `logs` use it by themselves and give the same answers as without. Run this again whenever \
 files have grown: only what is new is read. What is not indexed yet is searched as without an index, and so is \
 everything where an index does not fit its file. A file that is renamed keeps its index; the indexes of files that are gone \
-are removed. Packed files (.gz) have none. Takes up to 150 MB of memory. The embedded collector keeps its own files' \
-indexes up by itself.
+are removed. Whatever else has such a name is left as it is and named. Packed files (.gz, .zst) have none. What is written \
+over in the middle of a file, its length and both ends left as they were, is not noticed: `--remove` the index of such a \
+file. Takes up to 150 MB of memory. The embedded collector keeps its own files' indexes up by itself.
 
 Exit codes: 0 indexed, or removed; 1 nothing to index, or to remove; 2 trouble; 64 usage.";
 

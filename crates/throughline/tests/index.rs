@@ -154,3 +154,22 @@ fn what_cannot_be_indexed_is_said() {
     assert_eq!(said, "throughline: cannot read `nowhere`: No such file or directory (os error 2)\n");
     assert_eq!(throughline(&directory, &["index", "--form", "x"]).status.code(), Some(64));
 }
+
+#[test]
+fn what_is_no_index_of_ours_is_named_and_left_as_it_is() {
+    let directory = directory("index_foreign");
+    let telemetry = directory.join("telemetry");
+    fs::write(telemetry.join("search.json.index"), "of a search").unwrap();
+    fs::create_dir(telemetry.join("x.json.index")).unwrap();
+    let (_, said) = told(&directory, &["index", "--json"], 0);
+    assert!(said.contains("search.json.index`") && said.contains("x.json.index`"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+
+    let own = telemetry.join("logs.jsonl.index");
+    fs::write(&own, "of something else").unwrap();
+    let (_, said) = told(&directory, &["index"], 1);
+    assert!(said.contains("logs.jsonl.index`"), "{said}");
+    told(&directory, &["index", "--remove"], 1);
+    assert_eq!(fs::read_to_string(own).unwrap(), "of something else");
+    assert_eq!(fs::read_to_string(telemetry.join("search.json.index")).unwrap(), "of a search");
+}
