@@ -78,7 +78,11 @@ impl Outcome {
             match built {
                 Ok(Some(built)) => self.rows.push(Row { path, built, took: begun.elapsed() }),
                 Ok(None) => {}
-                Err(trouble) if trouble.is_foreign() => self.foreign.push(trouble.path().to_owned()),
+                // The file has no index then, though one was asked for.
+                Err(trouble) if trouble.is_foreign() => {
+                    self.failed = true;
+                    self.foreign.push(trouble.path().to_owned());
+                }
                 Err(trouble) => self.fail(&trouble),
             }
         }

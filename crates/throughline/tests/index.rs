@@ -138,11 +138,10 @@ fn what_cannot_be_indexed_is_said() {
     let directory = directory("index_trouble");
     fs::create_dir(directory.join("telemetry/logs.jsonl.index")).unwrap();
     let (_, said) = told(&directory, &["index"], 2);
-    assert!(
-        said.starts_with("throughline: cannot write the index `./telemetry/logs.jsonl.index`: "),
-        "{said}"
+    assert_eq!(
+        said,
+        "throughline: no indexes of ours, left as they are: `./telemetry/logs.jsonl.index`: move them away\n"
     );
-    assert!(said.ends_with("by whoever may write in that directory\n"), "{said}");
     assert_eq!(told(&directory, &["logs", &trace(77)], 0).0, line(77));
 
     fs::remove_dir(directory.join("telemetry/logs.jsonl.index")).unwrap();
@@ -167,7 +166,7 @@ fn what_is_no_index_of_ours_is_named_and_left_as_it_is() {
 
     let own = telemetry.join("logs.jsonl.index");
     fs::write(&own, "of something else").unwrap();
-    let (_, said) = told(&directory, &["index"], 1);
+    let (_, said) = told(&directory, &["index"], 2);
     assert!(said.contains("logs.jsonl.index`"), "{said}");
     told(&directory, &["index", "--remove"], 1);
     assert_eq!(fs::read_to_string(own).unwrap(), "of something else");
