@@ -6,23 +6,13 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-/// The variables that would change what is run.
-const VARIABLES: [&str; 4] =
-    ["THROUGHLINE_FROM", "THROUGHLINE_JSON", "THROUGHLINE_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
-
-fn throughline(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_throughline"));
-    command.args(arguments).stdin(Stdio::null());
-    for name in VARIABLES {
-        command.env_remove(name);
-    }
-    command
-}
+mod typed;
+use typed::throughline;
 
 /// A service, running; asked to end, and waited for, when dropped.
 struct Service {
@@ -35,7 +25,7 @@ struct Service {
 impl Service {
     /// Starts it on ports that the system chooses, and waits for the line that names them.
     fn start(arguments: &[&str]) -> Self {
-        let mut command = throughline(arguments);
+        let mut command = throughline(Path::new("."), arguments);
         let mut child =
             command.args(["--admin-listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
@@ -105,7 +95,7 @@ fn files_of(test: &str, trusted: &str) -> PathBuf {
 
 fn run(directory: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } =
-        throughline(arguments).arg("--from").arg(directory).output().unwrap();
+        throughline(Path::new("."), arguments).arg("--from").arg(directory).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (status.code(), text(stdout), text(stderr))
 }

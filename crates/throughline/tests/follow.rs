@@ -4,7 +4,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
@@ -12,10 +12,11 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+mod typed;
+use typed::{THEN, throughline};
+
 /// Longer than anything takes on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// 2026-11-21T22:26:40Z, in nanoseconds since 1970.
-const THEN: u64 = 1_795_300_000_000_000_000;
 
 /// A request of `service` that took two milliseconds.
 fn span(service: &str, trace: u64, status: u64) -> String {
@@ -35,11 +36,7 @@ fn line(trace: u64) -> String {
 
 /// A directory of this test's own with one request of long ago in `telemetry/traces.jsonl`.
 fn directory(test: &str) -> PathBuf {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
-    let _ = fs::remove_dir_all(&directory);
-    fs::create_dir_all(directory.join("telemetry")).unwrap();
-    fs::write(directory.join("telemetry/traces.jsonl"), span("cache", 1, 200)).unwrap();
-    directory
+    typed::directory(test, &[("traces.jsonl", span("cache", 1, 200))])
 }
 
 fn append(path: &Path, text: &str) {
@@ -56,13 +53,8 @@ struct Following {
 impl Following {
     /// Starts it; what it tells is heard from then on.
     fn start(directory: &Path, arguments: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_throughline"));
-        command.current_dir(directory).arg("follow").args(arguments);
-        for name in ["THROUGHLINE_FROM", "THROUGHLINE_JSON"] {
-            command.env_remove(name);
-        }
-        let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut command = throughline(directory, &[&["follow"], arguments].concat());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = heard(child.stdout.take().unwrap());
         Self { child, lines }
     }
@@ -176,9 +168,7 @@ fn it_begins_at_the_end_and_tells_only_what_is_asked_for() {
 #[test]
 fn it_ends_quietly_when_nobody_reads_any_more() {
     let directory = directory("follow_closed");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_throughline"))
-        .current_dir(&directory)
-        .args(["follow", "--from-start", "--from", "telemetry"])
+    let mut child = throughline(&directory, &["follow", "--from-start", "--from", "telemetry"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -193,12 +183,7 @@ fn it_ends_quietly_when_nobody_reads_any_more() {
 fn what_cannot_be_followed_is_said() {
     let directory = directory("follow_trouble");
     let check = |arguments: &[&str], code: i32, expected: &str| {
-        let output = Command::new(env!("CARGO_BIN_EXE_throughline"))
-            .current_dir(&directory)
-            .arg("follow")
-            .args(arguments)
-            .output()
-            .unwrap();
+        let output = throughline(&directory, &[&["follow"], arguments].concat()).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(code), "{said}");
         assert!(said.contains(expected), "{said}");

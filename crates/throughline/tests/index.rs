@@ -4,7 +4,9 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+
+mod typed;
+use typed::throughline;
 
 /// So many lines, that several blocks of 64 KiB are filled.
 const LINES: u64 = 2000;
@@ -28,26 +30,12 @@ fn lines(from: u64) -> String {
 
 /// A directory of this test's own with [`LINES`] lines in `telemetry/logs.jsonl`.
 fn directory(test: &str) -> PathBuf {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
-    let _ = fs::remove_dir_all(&directory);
-    fs::create_dir_all(directory.join("telemetry")).unwrap();
-    fs::write(directory.join("telemetry/logs.jsonl"), lines(1)).unwrap();
-    directory
-}
-
-/// What `throughline` does in `directory`, when told `arguments`.
-fn throughline(directory: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_throughline"));
-    command.current_dir(directory).args(arguments).stdin(Stdio::null());
-    for name in ["THROUGHLINE_FROM", "THROUGHLINE_WAIT", "THROUGHLINE_JSON"] {
-        command.env_remove(name);
-    }
-    command.output().unwrap()
+    typed::directory(test, &[("logs.jsonl", lines(1))])
 }
 
 /// Checks the exit code and gives standard output and standard error.
 fn told(directory: &Path, arguments: &[&str], code: i32) -> (String, String) {
-    let output = throughline(directory, arguments);
+    let output = throughline(directory, arguments).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     let (out, said) = (text(output.stdout), text(output.stderr));
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {out}{said}");
@@ -151,7 +139,7 @@ fn what_cannot_be_indexed_is_said() {
     assert!(said.starts_with("throughline: `./telemetry` holds no whole line in a file"), "{said}");
     let (_, said) = told(&directory, &["index", "--from", "nowhere"], 2);
     assert_eq!(said, "throughline: cannot read `nowhere`: No such file or directory (os error 2)\n");
-    assert_eq!(throughline(&directory, &["index", "--form", "x"]).status.code(), Some(64));
+    assert_eq!(throughline(&directory, &["index", "--form", "x"]).output().unwrap().status.code(), Some(64));
 }
 
 #[test]

@@ -3,15 +3,16 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use expect_test::{Expect, expect};
+use expect_test::expect;
+
+mod typed;
+use typed::{THEN, check, throughline};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const OTHER: &str = "5cf92f3577b34da6a3ce929d0e0e4736";
-/// 2026-11-21T22:26:40Z, in nanoseconds since 1970.
-const THEN: u64 = 1_795_300_000_000_000_000;
 
 /// A request to `service`, `[start, end]` milliseconds after [`THEN`].
 fn span(trace: &str, service: &str, ids: [u64; 2], kind: u8, [start, end]: [u64; 2]) -> String {
@@ -26,9 +27,6 @@ fn span(trace: &str, service: &str, ids: [u64; 2], kind: u8, [start, end]: [u64;
 
 /// A directory of this test's own with two requests in `telemetry/`: the second one asked a third service as well.
 fn directory(test: &str) -> PathBuf {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
-    let _ = fs::remove_dir_all(&directory);
-    fs::create_dir_all(directory.join("telemetry")).unwrap();
     let lines = [
         span(TRACE, "edge", [1, 0], 2, [0, 10]),
         span(TRACE, "edge", [2, 1], 3, [1, 9]),
@@ -38,25 +36,7 @@ fn directory(test: &str) -> PathBuf {
         span(OTHER, "api", [3, 2], 2, [1002, 1028]),
         span(OTHER, "users", [4, 3], 2, [1003, 1023]),
     ];
-    fs::write(directory.join("telemetry/traces.jsonl"), lines.concat()).unwrap();
-    directory
-}
-
-/// What `throughline` does in `directory`, when told `arguments`.
-fn throughline(directory: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_throughline"));
-    command.current_dir(directory).args(arguments).stdin(Stdio::null());
-    for name in [
-        "CLICOLOR_FORCE",
-        "THROUGHLINE_FROM",
-        "THROUGHLINE_WAIT",
-        "THROUGHLINE_JSON",
-        "THROUGHLINE_OTLP",
-        "THROUGHLINE_HTML",
-    ] {
-        command.env_remove(name);
-    }
-    command
+    typed::directory(test, &[("traces.jsonl", lines.concat())])
 }
 
 /// What it printed, which it must have done well.
@@ -64,17 +44,6 @@ fn printed(command: &mut Command) -> String {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
-}
-
-/// Checks exit code, standard output and standard error together.
-fn check(command: &mut Command, expected: Expect) {
-    let output = command.output().unwrap();
-    let mut told = format!("exit code {}\n", output.status.code().unwrap());
-    told.push_str(&String::from_utf8(output.stdout).unwrap());
-    for line in String::from_utf8(output.stderr).unwrap().lines() {
-        told.push_str(&format!("stderr: {line}\n"));
-    }
-    expected.assert_eq(&told);
 }
 
 #[test]

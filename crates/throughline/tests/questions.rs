@@ -3,13 +3,13 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::Stdio;
 
-use expect_test::{Expect, expect};
+use expect_test::expect;
 
-/// 2026-11-21T22:26:40Z, in nanoseconds since 1970.
-const THEN: u64 = 1_795_300_000_000_000_000;
+mod typed;
+use typed::{THEN, check, throughline};
 
 /// A request of `service` that took two milliseconds, `trace` seconds after [`THEN`].
 fn span(service: &str, trace: u64, status: u64) -> String {
@@ -23,33 +23,8 @@ fn span(service: &str, trace: u64, status: u64) -> String {
 
 /// A directory of this test's own with three requests in `telemetry/`, one of them failed, and a line of words.
 fn directory(test: &str) -> PathBuf {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
-    let _ = fs::remove_dir_all(&directory);
-    fs::create_dir_all(directory.join("telemetry")).unwrap();
     let lines = [span("cache", 1, 200), span("cache", 2, 503), "words\n".to_owned(), span("edge", 3, 200)];
-    fs::write(directory.join("telemetry/traces.jsonl"), lines.concat()).unwrap();
-    directory
-}
-
-/// What `throughline` does in `directory`, when told `arguments`.
-fn throughline(directory: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_throughline"));
-    command.current_dir(directory).args(arguments).stdin(Stdio::null());
-    for name in ["THROUGHLINE_FROM", "THROUGHLINE_JSON"] {
-        command.env_remove(name);
-    }
-    command
-}
-
-/// Checks exit code, standard output and standard error together.
-fn check(command: &mut Command, expected: Expect) {
-    let output = command.output().unwrap();
-    let mut told = format!("exit code {}\n", output.status.code().unwrap());
-    told.push_str(&String::from_utf8(output.stdout).unwrap());
-    for line in String::from_utf8(output.stderr).unwrap().lines() {
-        told.push_str(&format!("stderr: {line}\n"));
-    }
-    expected.assert_eq(&told);
+    typed::directory(test, &[("traces.jsonl", lines.concat())])
 }
 
 #[test]

@@ -1,14 +1,14 @@
 //! `trace` as it is typed, on files with more than one request: the usual, links, many spans, wrong clocks.
 #![allow(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use serde_json::{Value, json};
 
-/// 2026-11-21T22:26:40Z, in nanoseconds since 1970.
-const THEN: u64 = 1_795_300_000_000_000_000;
+mod typed;
+use typed::{THEN, throughline};
+
 const SERVER: u8 = 2;
 const CLIENT: u8 = 3;
 const PRODUCER: u8 = 4;
@@ -41,22 +41,14 @@ fn linked(trace: u64, id: u64) -> Value {
     json!({"links": [{"traceId": format!("{trace:032x}"), "spanId": format!("{id:016x}")}]})
 }
 
-/// A directory of this test's own with these spans.
-fn directory(test: &str, spans: &[String]) -> PathBuf {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("story").join(test);
-    let _ = fs::remove_dir_all(&directory);
-    fs::create_dir_all(directory.join("telemetry")).unwrap();
-    fs::write(directory.join("telemetry/traces.jsonl"), spans.join("\n") + "\n").unwrap();
-    directory
-}
-
 /// What `throughline trace` answers about the trace with this number.
 fn trace(directory: &Path, number: u64, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_throughline"));
-    command.current_dir(directory).args(["trace", &format!("{number:032x}")]).args(arguments);
-    let variables = ["FROM", "WAIT", "JSON", "VERDICT", "FAIL_ON", "BASELINE", "ALL", "NO_LINKS"];
-    variables.iter().for_each(|name| _ = command.env_remove(format!("THROUGHLINE_{name}")));
-    command.env_remove("CLICOLOR_FORCE").stdin(Stdio::null()).output().unwrap()
+    throughline(directory, &[&["trace", &*format!("{number:032x}")], arguments].concat()).output().unwrap()
+}
+
+/// A directory of this test's own with these spans.
+fn directory(test: &str, spans: &[String]) -> PathBuf {
+    typed::directory(&format!("story/{test}"), &[("traces.jsonl", spans.join("\n") + "\n")])
 }
 
 /// What it prints, if it does well.

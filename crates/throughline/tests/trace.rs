@@ -4,14 +4,15 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime};
 
-use expect_test::{Expect, expect};
+use expect_test::expect;
+
+mod typed;
+use typed::{THEN, check, throughline};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
-/// 2026-11-21T22:26:40Z, in nanoseconds since 1970.
-const THEN: u64 = 1_795_300_000_000_000_000;
 
 fn span(service: &str, id: u64, parent: &str, start: u64) -> String {
     format!(
@@ -30,41 +31,8 @@ fn line(uid: u64, second: u64, trace: &str) -> String {
 
 /// A directory of this test's own with a story in `telemetry/`.
 fn directory(test: &str) -> PathBuf {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
-    let _ = fs::remove_dir_all(&directory);
-    fs::create_dir_all(directory.join("telemetry")).unwrap();
-    fs::write(directory.join("telemetry/traces.jsonl"), span("cache", 1, "", THEN)).unwrap();
-    fs::write(directory.join("telemetry/logs.jsonl"), line(2, 41, TRACE) + &line(1, 40, TRACE)).unwrap();
-    directory
-}
-
-/// What `throughline` does in `directory`, when told `arguments`.
-fn throughline(directory: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_throughline"));
-    command.current_dir(directory).args(arguments).stdin(Stdio::null());
-    for name in [
-        "NO_COLOR",
-        "CLICOLOR_FORCE",
-        "THROUGHLINE_FROM",
-        "THROUGHLINE_WAIT",
-        "THROUGHLINE_JSON",
-        "THROUGHLINE_VERDICT",
-        "THROUGHLINE_FAIL_ON",
-    ] {
-        command.env_remove(name);
-    }
-    command
-}
-
-/// Checks exit code, standard output and standard error together.
-fn check(command: &mut Command, expected: Expect) {
-    let output = command.output().unwrap();
-    let mut told = format!("exit code {}\n", output.status.code().unwrap());
-    told.push_str(&String::from_utf8(output.stdout).unwrap());
-    for line in String::from_utf8(output.stderr).unwrap().lines() {
-        told.push_str(&format!("stderr: {line}\n"));
-    }
-    expected.assert_eq(&told);
+    let lines = line(2, 41, TRACE) + &line(1, 40, TRACE);
+    typed::directory(test, &[("traces.jsonl", span("cache", 1, "", THEN)), ("logs.jsonl", lines)])
 }
 
 #[test]
