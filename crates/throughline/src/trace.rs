@@ -103,7 +103,12 @@ pub(crate) fn run(settings: Settings) -> ExitCode {
     let from = settings.question.from.clone();
     let question = reading::Question { keeps_written: settings.otlp, ..settings.question };
     reading::answer(question, |mut search, trace| {
-        let (mut story, runs) = with_links(&mut search, trace, !settings.no_links)?;
+        // The verdict is of this trace alone, and OTLP names its links by their ids: neither needs another reading.
+        let follows = Follows {
+            runs: !settings.no_links && !settings.verdict,
+            targets: !settings.verdict && !settings.otlp,
+        };
+        let (mut story, runs) = with_links(&mut search, trace, follows)?;
         if settings.baseline && !settings.otlp {
             story.usual = usual(&story, from)?;
         }
@@ -177,7 +182,7 @@ pub(crate) fn story_of(
         let Outcome::Found(mut search, traces) = reading::search(&wanted, from.to_vec(), left, false)? else {
             return Ok(None);
         };
-        let (story, runs) = with_links(&mut search, traces[0], true)?;
+        let (story, runs) = with_links(&mut search, traces[0], Follows { runs: true, targets: true })?;
         let told = story.services();
         if services.iter().all(|service| told.contains(service)) || begun.elapsed() >= wait {
             return Ok(Some(journey::text::render_all(&story, &runs, reading::look())));
@@ -185,12 +190,22 @@ pub(crate) fn story_of(
     }
 }
 
+/// Which links are followed; each takes another reading of everything, where there are any.
+struct Follows {
+    /// To the traces in which the story goes on, or from which it does.
+    runs: bool,
+    /// To single spans of other traces, so that they can be named.
+    targets: bool,
+}
+
 /// The story, and those that it goes on in or goes on from.
-fn with_links(search: &mut Search, trace: TraceId, wanted: bool) -> anyhow::Result<(Story, Runs)> {
+fn with_links(search: &mut Search, trace: TraceId, follows: Follows) -> anyhow::Result<(Story, Runs)> {
     let mut stories = vec![search.story(trace)];
-    let mut runs = if wanted { search.runs(trace)? } else { Runs::default() };
+    let mut runs = if follows.runs { search.runs(trace)? } else { Runs::default() };
     stories.append(&mut runs.stories);
-    search.follow_links(&mut stories)?;
+    if follows.targets {
+        search.follow_links(&mut stories)?;
+    }
     let story = stories.remove(0);
     Ok((story, Runs { stories, ..runs }))
 }
