@@ -12,7 +12,7 @@ use crate::id::TraceId;
 use crate::names;
 use crate::span::{Kind, Span};
 use crate::stats::Durations;
-use crate::story::Story;
+use crate::story::{Story, cover};
 use crate::verdict::{self, Spent};
 
 /// Services and kinds that are kept apart.
@@ -187,7 +187,8 @@ fn parts(spans: &[Brief], root: &Brief) -> Parts {
     while let Some(span) = to_visit.pop() {
         let caused = children.get(&Some(span.id)).map(Vec::as_slice).unwrap_or_default();
         let waited_for = caused.iter().filter(|child| child.kind != Kind::Consumer && child.id != root.id);
-        let own = own(span, waited_for.clone().copied());
+        let waits = waited_for.clone().map(|child| (child.start, child.end));
+        let own = cover::divide((span.start, span.end), waits).own;
         let asks = span.kind == Kind::Client && caused.iter().any(|child| child.kind == Kind::Server);
         let spent = match span.spent {
             Some(spent) => spent,
@@ -202,19 +203,6 @@ fn parts(spans: &[Brief], root: &Brief) -> Parts {
         to_visit.extend(waited_for);
     }
     parts
-}
-
-/// Nanoseconds of `span` in which none of `children` ran, which come in the order of their starts.
-fn own<'s>(span: &Brief, children: impl Iterator<Item = &'s Brief>) -> u64 {
-    let (mut own, mut covered_until) = (span.duration(), span.start);
-    for child in children {
-        let (start, end) = (child.start.max(covered_until), child.end.min(span.end));
-        if end > start {
-            own -= end - start;
-            covered_until = end;
-        }
-    }
-    own
 }
 
 /// A span of a story as those of other traces are read.

@@ -124,13 +124,33 @@ impl Brief {
 }
 
 impl What {
-    /// Method and route, or the name where there are not both: of few different values, as conventions want it.
+    /// As [`place`].
     pub fn place(&self) -> String {
-        match (&self.method, &self.route) {
-            (Some(method), Some(route)) => format!("{method} {route}"),
-            _ => self.name.to_string(),
-        }
+        place(self.method.as_deref(), self.route.as_deref(), &self.name)
     }
+}
+
+/// Method and route, or the name where there are not both: of few different values, as conventions want it.
+pub(crate) fn place(method: Option<&str>, route: Option<&str>, name: &str) -> String {
+    match (method, route) {
+        (Some(method), Some(route)) => format!("{method} {route}"),
+        _ => name.to_owned(),
+    }
+}
+
+/// Cut to [`LONGEST_TEXT`], between letters.
+pub(crate) fn cut(text: &str) -> &str {
+    let mut end = text.len().min(LONGEST_TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// Sorts the spans of one trace and keeps each id once: of one id, the span that ended last.
+pub(crate) fn keep_each_once(spans: &mut Vec<Brief>) {
+    spans.sort_unstable_by(|a, b| a.id.cmp(&b.id).then_with(|| b.cmp(a)));
+    spans.dedup_by_key(|span| span.id);
 }
 
 /// The requests among `spans` of one trace, sorted: SERVER and CONSUMER spans whose parent is of no span of their own

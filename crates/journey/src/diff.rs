@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::brief;
 use crate::names;
 use crate::span::Span;
 use crate::story::Story;
@@ -194,10 +195,8 @@ fn differ(a: u64, b: u64, total: u64) -> Option<bool> {
 
 /// What it is, in words of which there are few: method and route, or its name.
 fn place(span: &Span) -> String {
-    match (span.text(names::METHOD), span.text(names::ROUTE)) {
-        (Some(method), Some(route)) => format!("{method} {route}"),
-        _ => span.name.clone(),
-    }
+    let (method, route) = (span.text(names::METHOD), span.text(names::ROUTE));
+    brief::place(method.as_deref(), route.as_deref(), &span.name)
 }
 
 /// What came of it, in short; empty where it does not tell.

@@ -16,8 +16,6 @@ use crate::table::{self, Column};
 pub const MOST_GROUPS: usize = 1000;
 /// Traces that are named of each group: the last ones.
 pub const EXAMPLES: usize = 3;
-/// What the rest is called.
-const OTHERS: &str = "(others)";
 /// The kind of a failure that does not name one.
 const UNTOLD: &str = "(not told)";
 
@@ -109,7 +107,7 @@ impl Errors {
             b.count.cmp(&a.count).then_with(|| last(b).cmp(&last(a))).then_with(|| a_key.cmp(b_key))
         });
         if self.others.count > 0 {
-            let key = Key { error: OTHERS.to_owned(), service: String::new(), place: String::new() };
+            let key = Key { error: table::OTHERS.to_owned(), service: String::new(), place: String::new() };
             rows.push((key, self.others));
         }
         Table(rows)

@@ -174,8 +174,7 @@ impl Follow {
     fn judge(&mut self, trace: TraceId) -> Option<Told> {
         let open = self.open.get_mut(&trace)?;
         open.is_judged = true;
-        open.spans.sort_unstable_by(|a, b| a.id.cmp(&b.id).then_with(|| b.cmp(a)));
-        open.spans.dedup_by_key(|span| span.id);
+        brief::keep_each_once(&mut open.spans);
         let row = Row::of(&open.spans).filter(|row| self.filter.is_met(row, &open.spans))?;
         let before = open.told.replace(row.clone());
         let is_correction = before.as_ref().is_some_and(|before| !before.says_the_same(&row));

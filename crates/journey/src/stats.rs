@@ -19,8 +19,6 @@ pub use durations::Durations;
 
 /// Groups that are kept apart.
 pub const MOST_GROUPS: usize = 1000;
-/// What the rest is called, in every text.
-const OTHERS: &str = "(others)";
 /// The value of requests that do not have the attribute.
 const NONE: &str = "(none)";
 /// Cells of a histogram.
@@ -89,7 +87,7 @@ impl Stats {
             count.then_with(|| (a_service, a_value).cmp(&(b_service, b_value)))
         });
         if self.others.durations.count() > 0 {
-            rows.push((OTHERS.to_owned(), String::new(), self.others));
+            rows.push((table::OTHERS.to_owned(), String::new(), self.others));
         }
         Table { by: self.by, rows }
     }

@@ -14,7 +14,7 @@ use crate::span::{Kind, Link, Span};
 /// One clock for all hosts.
 mod clocks;
 /// Which part of a span's time its children cover.
-mod cover;
+pub(crate) mod cover;
 /// What a story lacks.
 mod gaps;
 /// Spans without a parent in the files, and who may have caused them.

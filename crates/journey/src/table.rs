@@ -2,8 +2,10 @@
 
 use time::OffsetDateTime;
 use time::macros::format_description;
+use unicode_width::UnicodeWidthChar;
 
 use crate::escape::visible;
+use crate::text::paint::width_of;
 
 /// Letters that are left of a column that is cut.
 const NARROWEST: usize = 8;
@@ -14,6 +16,9 @@ pub(crate) const NARROW: usize = 100;
 /// Digits of an id where there is not: hardly ever do two of a million traces share twelve, or two of a thousand eight.
 const SHORT_ID: usize = 12;
 const SHORTEST_ID: usize = 8;
+
+/// The last row of a table that has no room for all: what all others come to.
+pub(crate) const OTHERS: &str = "(others)";
 
 /// A column's title and how it is laid out.
 #[derive(Debug, Clone)]
@@ -51,7 +56,7 @@ pub(crate) fn render(columns: &[Column], rows: &[Vec<String>], width: usize) -> 
         .chain(rows)
         .map(|row| row.iter().map(|cell| visible(cell)).collect())
         .collect();
-    let widest = |at: usize| rows.iter().filter_map(|row| row.get(at)).map(|cell| letters(cell)).max();
+    let widest = |at: usize| rows.iter().filter_map(|row| row.get(at)).map(|cell| width_of(cell)).max();
     let mut widths: Vec<usize> = (0..columns.len()).map(|at| widest(at).unwrap_or(0)).collect();
     let mut excess =
         (widths.iter().sum::<usize>() + 2 * columns.len().saturating_sub(1)).saturating_sub(width);
@@ -59,7 +64,7 @@ pub(crate) fn render(columns: &[Column], rows: &[Vec<String>], width: usize) -> 
     for (width, column) in
         widths.iter_mut().zip(columns).rev().filter(|(_, column)| column.layout == Layout::Cut)
     {
-        let less = excess.min(width.saturating_sub(NARROWEST.max(letters(&column.title))));
+        let less = excess.min(width.saturating_sub(NARROWEST.max(width_of(&column.title))));
         *width -= less;
         excess -= less;
     }
@@ -71,7 +76,7 @@ pub(crate) fn render(columns: &[Column], rows: &[Vec<String>], width: usize) -> 
                 line.push_str("  ");
             }
             let cell = shortened(cell, *width);
-            let padding = " ".repeat(width - letters(&cell));
+            let padding = " ".repeat(width - width_of(&cell));
             match column.layout {
                 Layout::Right => line.extend([padding, cell]),
                 Layout::Left | Layout::Cut => line.extend([cell, padding]),
@@ -83,16 +88,17 @@ pub(crate) fn render(columns: &[Column], rows: &[Vec<String>], width: usize) -> 
     text
 }
 
-fn letters(text: &str) -> usize {
-    text.chars().count()
-}
-
-/// `text`, cut to `width` letters.
+/// `text`, cut to `width` columns.
 pub(crate) fn shortened(text: &str, width: usize) -> String {
-    if letters(text) <= width {
+    if width_of(text) <= width {
         return text.to_owned();
     }
-    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+    let mut used = 1;
+    let fits = text.chars().take_while(|letter| {
+        used += letter.width().unwrap_or(0);
+        used <= width
+    });
+    fits.chain(['…']).collect()
 }
 
 /// Milliseconds with two digits behind the point, as everywhere in a table.

@@ -5,7 +5,7 @@
 //! a million spans), and beyond that as long as the spans of a trace lie near each other, as a Collector writes them.
 //! A trace that was given out too early is given out again with the rest of its spans.
 
-use crate::brief::Brief;
+use crate::brief::{self, Brief};
 use crate::lru::Lru;
 
 /// Bytes of spans that are held, roughly.
@@ -54,9 +54,7 @@ impl Window {
 
     fn close(&mut self, mut spans: Vec<Brief>, done: &mut dyn FnMut(&[Brief])) {
         let count = spans.len();
-        // Of one id the last one is kept, so it comes first.
-        spans.sort_unstable_by(|a, b| a.id.cmp(&b.id).then_with(|| b.cmp(a)));
-        spans.dedup_by_key(|span| span.id);
+        brief::keep_each_once(&mut spans);
         self.repeats += (count - spans.len()) as u64;
         done(&spans);
     }

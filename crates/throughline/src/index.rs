@@ -119,8 +119,7 @@ impl Outcome {
     }
 
     fn tell(&self, remove: bool, json: bool, from: &[PathBuf]) -> anyhow::Result<ExitCode> {
-        let places: Vec<String> = from.iter().map(|place| format!("`{}`", place.display())).collect();
-        let places = places.join(" and ");
+        let places = reading::in_words(from);
         if self.removed > 0 {
             let of = if remove { "" } else { " of files that are gone" };
             reading::complain(&format!("indexes{of} removed: {}", self.removed));

@@ -126,6 +126,11 @@ pub(crate) fn tell_counts(counts: &[(u64, &str)], tally: &Tally) -> Option<Strin
     Some(told.join("; ")).filter(|text| !text.is_empty())
 }
 
+/// The places in words.
+pub(crate) fn in_words(places: &[PathBuf]) -> String {
+    places.iter().map(|place| format!("`{}`", place.display())).collect::<Vec<_>>().join(" and ")
+}
+
 /// That there is nothing to read in `places`, and what to try.
 fn no_files(places: &str) -> String {
     format!(

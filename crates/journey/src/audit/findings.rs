@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use super::Cause;
 use crate::id::TraceId;
+use crate::table;
 
 /// Findings that are kept apart.
 pub(crate) const MOST_FINDINGS: usize = 1000;
 /// Traces that are named of each.
 const EXAMPLES: usize = 3;
-/// Where the rest is counted.
-const OTHERS: &str = "(others)";
 
 /// What was found wrong at one hop, for one reason.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,7 +116,7 @@ impl Findings {
     fn place(&mut self, cause: Cause, from: Option<Arc<str>>, at: Arc<str>) -> &mut Count {
         let mut place = (cause, from, at);
         if self.counts.len() >= MOST_FINDINGS && !self.counts.contains_key(&place) {
-            place = (cause, None, OTHERS.into());
+            place = (cause, None, table::OTHERS.into());
         }
         self.counts.entry(place).or_insert(Count { count: 0, first: u64::MAX, last: 0, examples: Vec::new() })
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::brief;
 use crate::id::{SpanId, TraceId};
 use crate::line;
 use crate::names;
@@ -148,11 +149,7 @@ fn keep(names: &mut HashMap<String, Arc<str>>, text: &str) -> Arc<str> {
     if let Some(kept) = names.get(text) {
         return kept.clone();
     }
-    let mut end = text.len().min(crate::brief::LONGEST_TEXT);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    let kept: Arc<str> = text[..end].into();
+    let kept: Arc<str> = brief::cut(text).into();
     names.insert(text.to_owned(), kept.clone());
     kept
 }

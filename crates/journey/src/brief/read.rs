@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use memchr::memmem;
 
-use super::{Brief, LONGEST_TEXT, MOST_HAS, Peer, Picks, What};
+use super::{Brief, MOST_HAS, Peer, Picks, What};
 use crate::batch::{self, Items, Take};
 use crate::cursor::{Cursor, Scalar};
 use crate::id::{SpanId, TraceId};
@@ -76,7 +76,7 @@ impl<'a> Take<'a> for Reader<'_, 'a> {
             "attributes" => resource.read(cursor),
             _ => cursor.pass(),
         })?;
-        self.service = (*cut(&resource.text(&[names::SERVICE]).unwrap_or_default())).into();
+        self.service = super::cut(&resource.text(&[names::SERVICE]).unwrap_or_default()).into();
         Some(())
     }
 
@@ -276,13 +276,8 @@ fn exception(events: &str) -> Option<Attributes<'_>> {
     last
 }
 
-/// Cut to [`LONGEST_TEXT`], between letters.
 fn cut(text: &str) -> Box<str> {
-    let mut end = text.len().min(LONGEST_TEXT);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text[..end].into()
+    super::cut(text).into()
 }
 
 /// OTLP's list of keys and values, those that are scalars.

@@ -3,8 +3,8 @@
 use crate::diff::{Change, Diff, Row, outcome, place, root_duration};
 use crate::escape::visible;
 use crate::story::Story;
-use crate::table::{milliseconds, moment};
-use crate::text::paint::{Piece, Style, paint, width_of, wrap};
+use crate::table::{milliseconds, moment, shortened};
+use crate::text::paint::{Piece, Style, paint, wrap};
 use crate::text::{Look, asked};
 
 /// Rows that are printed; the rest is counted.
@@ -248,11 +248,4 @@ fn signed([a, b]: [u64; 2]) -> String {
         true => apart,
         false => format!("{}{apart}", if b > a { '+' } else { '-' }),
     }
-}
-
-fn shortened(text: &str, width: usize) -> String {
-    if width_of(text) <= width {
-        return text.to_owned();
-    }
-    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }

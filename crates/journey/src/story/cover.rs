@@ -15,11 +15,16 @@ pub struct Cover {
 /// what it waited for.
 pub(super) fn of(nodes: &[Node], index: usize) -> Cover {
     let Some(span) = &nodes[index].span else { return Cover::default() };
-    let mut cover = Cover { stretches: Vec::new(), own: span.duration() };
-    // Children come in the order of their starts.
-    for child in nodes[index].children.iter().filter_map(|child| nodes[*child].span.as_ref()) {
-        let covered_until = cover.stretches.last().map_or(span.start, |(_, end)| *end);
-        let (start, end) = (child.start.max(span.start), child.end.min(span.end));
+    let children = nodes[index].children.iter().filter_map(|child| nodes[*child].span.as_ref());
+    divide((span.start, span.end), children.map(|child| (child.start, child.end)))
+}
+
+/// Divides a time, from a start to an end, among `children`, which come in the order of their starts.
+pub(crate) fn divide((from, until): (u64, u64), children: impl Iterator<Item = (u64, u64)>) -> Cover {
+    let mut cover = Cover { stretches: Vec::new(), own: until.saturating_sub(from) };
+    for (start, end) in children {
+        let covered_until = cover.stretches.last().map_or(from, |(_, end)| *end);
+        let (start, end) = (start.max(from), end.min(until));
         if end <= start || end <= covered_until {
             continue;
         }

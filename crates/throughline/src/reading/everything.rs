@@ -103,19 +103,14 @@ pub(crate) fn with_progress<R>(read: impl FnOnce(&mut dyn FnMut(u64)) -> R) -> R
 /// That there is something to read in `from`: an error that says what to try where there is not.
 pub(crate) fn some_files(from: &[PathBuf], tally: &Tally) -> anyhow::Result<()> {
     if tally.files == 0 && tally.unreadable.is_empty() {
-        bail!("{}", super::no_files(&named(from)));
+        bail!("{}", super::no_files(&super::in_words(from)));
     }
     Ok(())
 }
 
-/// The places in words.
-fn named(from: &[PathBuf]) -> String {
-    from.iter().map(|place| format!("`{}`", place.display())).collect::<Vec<_>>().join(" and ")
-}
-
 /// Nothing was found; an error where that may be because something could not be read.
 fn nothing(what: &str, from: &[PathBuf], pass: &Pass) -> anyhow::Result<()> {
-    let (places, tally) = (named(from), pass.tally());
+    let (places, tally) = (super::in_words(from), pass.tally());
     some_files(from, tally)?;
     let mut text = format!(
         "{what} in {places} (files: {}, lines: {}, spans: {})",

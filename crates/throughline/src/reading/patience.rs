@@ -8,7 +8,7 @@ use journey::story::Gap;
 use journey::{Input, Search, TraceId, Wanted};
 
 use super::progress::Progress;
-use super::{no_files, remark};
+use super::{in_words, no_files, remark};
 
 /// How often files that may grow are looked at again.
 const PAUSE: Duration = Duration::from_millis(25);
@@ -36,7 +36,7 @@ pub(crate) fn search(
     keeps_written: bool,
 ) -> anyhow::Result<Outcome> {
     let begun = Instant::now();
-    let places: Vec<String> = from.iter().map(|place| format!("`{}`", place.display())).collect();
+    let places = in_words(&from);
     let may_grow = from.iter().any(|place| place != Path::new("-"));
     let mut search = Search::for_any(wanted.to_vec(), Input::new(from));
     if keeps_written {
@@ -119,19 +119,15 @@ fn since_1970() -> Duration {
 }
 
 /// Nothing was found; an error where that may be because something could not be read.
-fn nothing(wanted: &Wanted, places: &[String], search: &Search) -> anyhow::Result<Outcome> {
+fn nothing(wanted: &Wanted, places: &str, search: &Search) -> anyhow::Result<Outcome> {
     let tally = search.tally();
-    let mut text = format!(
-        "nothing of trace `{wanted}` in {} (files: {}, lines: {})",
-        places.join(" and "),
-        tally.files,
-        tally.lines
-    );
+    let mut text =
+        format!("nothing of trace `{wanted}` in {places} (files: {}, lines: {})", tally.files, tally.lines);
     if let Some(remark) = remark(search) {
         text.push_str(&format!("; {remark}"));
     }
     if tally.files == 0 && tally.unreadable.is_empty() {
-        bail!("{}", no_files(&places.join(" and ")));
+        bail!("{}", no_files(places));
     }
     match tally.unreadable.is_empty() {
         true => Ok(Outcome::Nothing(text)),
